@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import lightning as L
 import torch
 from torch import Tensor
+
+from saelab.data.batches import Batches
 
 
 class Batch(NamedTuple):
@@ -22,7 +23,7 @@ class Batch(NamedTuple):
 
     x: Tensor
     y: Tensor
-    index: Tensor
+    index: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]  (tuple.index is of no use here)
     labels: dict[str, Tensor]
     parts: dict[str, Tensor]
 
@@ -38,8 +39,11 @@ class Source(L.LightningDataModule):
     """Labelled inputs, addressable by (split, index, epoch).
 
     A subclass sets `input_shape`, `splits`, `families`, `n_out` and writes `size` and `batch`. `batch` is a pure
-    function of (seed, split, index, epoch): the same item whatever the batch size, the order, or the device.
-    How items are batched is no part of what they are: the command sets `batch_size`.
+    function of (seed, split, index, epoch): the same item whatever the batch size, the order, or the device. Only
+    `train` changes from epoch to epoch; every other split is the same for ever.
+
+    How items are batched is no part of what they are: the command sets `batch_size`, the rows of one batch over all
+    ranks. `loader` serves any split, so a split of the source's own (`test_unseen`) is one call away.
     """
 
     input_shape: tuple[int, ...]
@@ -57,3 +61,34 @@ class Source(L.LightningDataModule):
     def batch(self, split: str, index: Tensor, epoch: int = 0) -> Batch:
         """The items `index` (`[b]` int64) of a split in an epoch."""
         raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        """Make ready to serve; a second call costs nothing."""
+
+    def loader(self, split: str, *, shuffle: bool = False) -> Batches:
+        """Batches of a split, in the order of its items or shuffled by (seed, epoch)."""
+        self.check_split(split)
+        return Batches(self, split, batch_size=self.batch_size, shuffle=shuffle)
+
+    def train_dataloader(self) -> Batches:
+        return self.loader("train", shuffle=True)
+
+    def val_dataloader(self) -> Batches:
+        return self.loader("val")
+
+    def test_dataloader(self) -> Batches:
+        return self.loader("test")
+
+    def check_split(self, split: str) -> None:
+        if split not in self.splits:
+            raise ValueError(f"split={split!r} is unknown to {type(self).__name__}; it has {', '.join(self.splits)}")
+
+    def check_index(self, split: str, index: Tensor) -> None:
+        """Raises IndexError unless every item number is in the split."""
+        self.check_split(split)
+        if not index.numel():
+            return
+        low, high = (int(bound) for bound in index.aminmax())
+        if low < 0 or high >= self.size(split):
+            bad = low if low < 0 else high
+            raise IndexError(f"item {bad} is not in {split!r}, whose items are 0 to {self.size(split) - 1}")

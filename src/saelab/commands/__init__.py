@@ -1,0 +1,1 @@
+"""The programs: train, extract, eval, report."""

@@ -1,0 +1,37 @@
+"""`report`: pages redrawn from the CSV and JSON that runs left."""
+
+from __future__ import annotations
+
+import glob
+import webbrowser
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from saelab.config import ConfigError, command
+from saelab.report import compare, page
+
+
+@command("report")
+def main(cfg: DictConfig) -> dict[str, float]:
+    """Redraw the figures and report.html of a run (run=...), or compare many on one page (runs='...')."""
+    if (cfg.run is None) == (cfg.runs is None):
+        raise ConfigError(
+            "Give either run=DIRECTORY or runs='PATTERN', e.g. run=logs/runs/quickstart/2026-01-31_12-00-00."
+        )
+    try:
+        made = page(Path(cfg.run)) if cfg.run else _compare(cfg)
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(str(error)) from error
+    Console(soft_wrap=True).print(f"report  {made}")
+    if cfg.open:
+        webbrowser.open(made.resolve().as_uri())
+    return {}
+
+
+def _compare(cfg: DictConfig) -> Path:
+    found = sorted(Path(p) for p in glob.glob(cfg.runs) if (Path(p) / "run.json").exists())
+    if not found:
+        raise ConfigError(f"runs='{cfg.runs}' matches no run directory.")
+    return compare(found, Path(cfg.out) if cfg.out else Path(cfg.paths.log_dir) / "comparison.html")

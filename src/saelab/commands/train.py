@@ -1,0 +1,166 @@
+"""`train`: from nothing to a trained and examined network, SAE or probe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from saelab.commands import build
+from saelab.commands.examine import examine_classifier, examine_probe, examine_sae
+from saelab.commands.feed import feed, shown, store_data
+from saelab.commands.outcome import announce, closing_table, send_artifact, write_report
+from saelab.commands.recipe import base_recipe, source_recipe, store_recipe, training_recipe
+from saelab.commands.sweep import summarise
+from saelab.config import ConfigError, command
+from saelab.config.compose import plain
+from saelab.run import Run, find, new_directory, rank, save_module
+from saelab.store import recipe_hash
+
+Metrics = dict[str, float]
+
+
+@command("train", after_sweep=summarise)
+def main(cfg: DictConfig) -> Metrics:
+    """Train a base network, a sparse autoencoder or a probe; whatever it needs is found or made first."""
+    return train(cfg)
+
+
+def train(cfg: DictConfig) -> Metrics:
+    """One run: place it, train, test, examine, report."""
+    kind = build.kind(cfg)
+    recipe = recipe_hash(run_recipe(cfg, kind))
+    path = place(cfg, recipe)
+    if (done := _finished(path)) is not None:
+        announce(f"run    [green]finished before[/] {shown(path)}")
+        return done.metrics
+    config_yaml = OmegaConf.to_yaml(cfg, resolve=True)
+    with Run.start(path, name=cfg.name, kind=kind, recipe=recipe, config_yaml=config_yaml) as run:
+        announce(f"run    [cyan]{kind}[/] {shown(path)}")
+        run.note(seed=cfg.seed, tags=list(cfg.tags))
+        metrics = TRAIN[kind](cfg, run)
+        if rank() > 0:
+            return metrics
+        run.finish(metrics)
+        write_report(cfg, run)
+    closing_table(run)
+    return metrics
+
+
+def train_classifier(cfg: DictConfig, run: Run) -> Metrics:
+    """Train a base network on a source; keep the weights that did best on the validation split."""
+    source = build.source(cfg)
+    module = build.classifier(cfg, source)
+    trainer, checkpoint = _trainer(cfg, run, module)
+    run.note(source=type(source).__name__)
+    trainer.fit(module, datamodule=source, ckpt_path=checkpoint, weights_only=True)
+    if not cfg.test or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return _logged(trainer)
+    best = trainer.checkpoint_callback.best_model_path if trainer.checkpoint_callback else ""  # type: ignore[union-attr]
+    metrics = _test(trainer, module, source, ckpt_path=best or None)
+    if "test_unseen" in source.splits:
+        unseen = _test(trainer, module, None, source.loader("test_unseen"))
+        metrics |= {name.replace("test/", "test_unseen/"): value for name, value in unseen.items()}
+    if rank() == 0:
+        save_module(run.path, "net", build.net_spec(cfg, source), module.net)
+        examine_classifier(cfg, run, module, source)
+    return metrics
+
+
+def train_sae(cfg: DictConfig, run: Run) -> Metrics:
+    """Train an SAE on a store, test it, splice it back into the base network, and probe its codes."""
+    given = feed(cfg)
+    run.note(**given.facts())
+    data = store_data(cfg, given)
+    module = build.sae(cfg, data.d_in)
+    trainer, checkpoint = _trainer(cfg, run, module)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if not cfg.test or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return _logged(trainer)
+    metrics = _test(trainer, module, data)
+    if rank() == 0:
+        save_module(run.path, "sae", build.sae_spec(cfg, data.d_in), module.sae)
+        metrics |= examine_sae(cfg, run, module, given)
+        send_artifact(cfg, run, trainer)
+    return metrics
+
+
+def train_probe(cfg: DictConfig, run: Run) -> Metrics:
+    """Fit linear probes to the activations of a store, or to an SAE's codes of them."""
+    given = feed(cfg)
+    run.note(**given.facts())
+    return examine_probe(cfg, run, given)
+
+
+TRAIN: dict[str, Callable[[DictConfig, Run], Metrics]] = {
+    "classifier": train_classifier,
+    "sae": train_sae,
+    "probe": train_probe,
+}
+
+
+def run_recipe(cfg: DictConfig, kind: str) -> dict[str, object]:
+    """What determines a run's numbers."""
+    if kind == "classifier":
+        return base_recipe(cfg)
+    if cfg.base is None or not build.is_source(cfg):
+        before: dict[str, object] = {"data": source_recipe(plain(cfg.data))}
+    else:
+        from saelab.commands.feed import base_config
+
+        before = {"store": store_recipe(cfg, base_recipe(base_config(cfg)))}
+    after = {"probe": plain(cfg.probe), "site": cfg.store.site if cfg.store else None, "sae": cfg.sae}
+    return before | training_recipe(cfg) | after
+
+
+def place(cfg: DictConfig, recipe: str) -> Path:
+    """The run's directory: a new one, a given one, or with ckpt_path=last that of the newest unfinished run."""
+    log_dir = build.log_directory(cfg)
+    if rank() > 0 and "SAELAB_RUN_DIR" in os.environ:
+        return Path(os.environ["SAELAB_RUN_DIR"])
+    if cfg.paths.run_dir:
+        path = Path(cfg.paths.run_dir)
+        before = Run.open(path) if (path / "run.json").exists() else None
+        if before is not None and before.info["recipe"] != recipe:
+            raise ConfigError(f"paths.run_dir={path} holds a run of another config: choose another directory.")
+    elif cfg.ckpt_path == "last":
+        begun = find(log_dir, recipe, finished=False)
+        if begun is None:
+            raise ConfigError(f"ckpt_path=last: there is no unfinished run of this config below {log_dir}.")
+        path = begun.path
+    else:
+        path = new_directory(log_dir / "runs" / cfg.name)
+    os.environ["SAELAB_RUN_DIR"] = str(path)
+    return path
+
+
+def _finished(path: Path) -> Run | None:
+    run = Run.open(path) if (path / "run.json").exists() and rank() == 0 else None
+    return run if run is not None and run.info["status"] == "finished" else None
+
+
+def _trainer(cfg: DictConfig, run: Run, module: L.LightningModule) -> tuple[L.Trainer, Path | None]:
+    """The trainer, and the checkpoint it continues from: a given one, or what an unfinished run in this place left."""
+    checkpoint = Path(cfg.ckpt_path) if cfg.ckpt_path not in (None, "last") else run.last_checkpoint
+    if checkpoint is None:
+        return build.trainer(cfg, run, module), None
+    if not checkpoint.exists():
+        raise ConfigError(f"'ckpt_path' is {checkpoint}: there is no such file. ckpt_path=last finds the newest.")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    announce(f"run    [yellow]continues[/] from step {state['global_step']}")
+    return build.trainer(cfg, run, module, step=state["global_step"]), checkpoint
+
+
+def _test(trainer: L.Trainer, module: L.LightningModule, data: Any, loader: Any = None, **options: Any) -> Metrics:
+    options |= {"weights_only": True, "verbose": False}
+    (found,) = trainer.test(module, dataloaders=loader, datamodule=data, **options)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _logged(trainer: L.Trainer) -> Metrics:
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}

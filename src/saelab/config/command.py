@@ -1,0 +1,157 @@
+"""`@command`: a function from config to metrics, made a program."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from saelab.config.check import ConfigError
+from saelab.config.compose import compose, configs_dir, jobs, set_log_dir
+from saelab.config.help import devices, help_text
+from saelab.config.schema import register
+from saelab.run import new_directory
+
+Metrics = dict[str, float]
+FLAGS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "--version")
+RANKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def command(
+    name: str, *, after_sweep: Callable[[Path], None] | None = None
+) -> Callable[[Callable[[DictConfig], Metrics]], Callable[[], None]]:
+    """Make a program of a function: compose, check, run; a mistake is one line and exit status 2.
+
+    `after_sweep` is called with the sweep's directory when all jobs of a multirun have ended.
+    """
+
+    def decorate(function: Callable[[DictConfig], Metrics]) -> Callable[[], None]:
+        @functools.wraps(function)
+        def program() -> None:
+            args = sys.argv[1:]
+            if "--help" in args or "-h" in args:
+                print(help_text(name, function.__doc__ or ""))
+                return
+            if int(os.environ.get("LOCAL_RANK", 0)) > 0 and "SAELAB_JOB" in os.environ:
+                _as_rank(name, function)
+                return
+            try:
+                sys.exit(_launch(name, function, args, after_sweep))
+            except ConfigError as error:
+                _complain(error)
+                sys.exit(2)
+            except KeyboardInterrupt:
+                Console(stderr=True).print("[yellow]Stopped.[/] `ckpt_path=last` continues where it was.")
+                sys.exit(130)
+
+        return program
+
+    return decorate
+
+
+def _launch(
+    name: str, function: Callable[[DictConfig], Metrics], args: list[str], after_sweep: Callable[[Path], None] | None
+) -> int:
+    register()
+    set_log_dir()
+    configs: list[DictConfig] = []
+    flags = [a for a in args if a.startswith("-")]
+    multirun = bool({"-m", "--multirun"} & set(flags))
+    overrides = [a for a in args if not a.startswith("-")]
+    if not set(flags) & set(FLAGS):
+        todo = jobs(name, overrides) if multirun else [overrides]
+        configs = [compose(name, job) for job in todo]  # every job is checked before the first begins
+        if OmegaConf.select(configs[0], "dry_run"):
+            _list_jobs(todo, OmegaConf.select(configs[0], "limit"))
+            return 0
+    failures: list[Exception] = []
+    multirun = multirun and bool(configs)
+    hydra_args = ["hydra.output_subdir=null", "hydra.run.dir=."]
+    sweep_dir = None
+    if multirun:
+        given = next((o.split("=", 1)[1] for o in overrides if o.startswith("hydra.sweep.dir=")), None)
+        label = str(OmegaConf.select(configs[0], "name"))
+        sweep_dir = Path(given) if given else new_directory(Path(os.environ["SAELAB_LOG_DIR"]) / "sweeps" / label)
+        hydra_args = ["hydra.output_subdir=null", f"hydra.sweep.dir={sweep_dir}", "hydra.sweep.subdir=."]
+    sys.argv = [sys.argv[0], *args, *hydra_args]
+    task = functools.partial(_task, function=function, sweep_dir=sweep_dir, failures=failures)
+    hydra.main(version_base="1.3", config_path=str(configs_dir()), config_name=name)(task)()
+    if sweep_dir is None and failures:
+        raise failures[0]
+    if sweep_dir is not None and after_sweep is not None:
+        after_sweep(sweep_dir)
+    return 1 if failures else 0
+
+
+def _task(
+    cfg: DictConfig,
+    *,
+    function: Callable[[DictConfig], Metrics],
+    sweep_dir: Path | None,
+    failures: list[Exception],
+) -> Metrics | None:
+    """One job. In a multirun a failure is told and the other jobs go on; alone, it ends the program."""
+    overrides = list(HydraConfig.get().overrides.task)
+    if sweep_dir is not None:
+        number = int(HydraConfig.get().job.num)
+        limit = OmegaConf.select(cfg, "limit")
+        if limit is not None and number >= limit:
+            return None
+        OmegaConf.update(cfg, "paths.run_dir", str(sweep_dir / f"{number:03d}"))
+        Console().rule(f"job {number}  {escape(' '.join(overrides))}", align="left")
+    with _rank_environment(overrides, OmegaConf.select(cfg, "paths.run_dir")):
+        try:
+            return function(cfg)
+        except Exception as error:  # Hydra would print it its own way
+            failures.append(error)
+            if sweep_dir is not None:
+                _complain(error) if isinstance(error, ConfigError) else traceback.print_exc()
+    return None
+
+
+@contextmanager
+def _rank_environment(overrides: list[str], run_dir: str | None) -> Iterator[None]:
+    """Tell processes that Lightning starts for other ranks which job they belong to; forget it when the job ends."""
+    before = {key: os.environ.get(key) for key in (*RANKS, "SAELAB_JOB", "SAELAB_RUN_DIR")}
+    os.environ["SAELAB_JOB"] = json.dumps({"overrides": overrides, "run_dir": run_dir})
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def _as_rank(name: str, function: Callable[[DictConfig], Metrics]) -> None:
+    job = json.loads(os.environ["SAELAB_JOB"])
+    cfg = compose(name, job["overrides"])
+    if job["run_dir"]:
+        OmegaConf.update(cfg, "paths.run_dir", job["run_dir"])
+    function(cfg)
+
+
+def _complain(error: BaseException | None) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]config error:[/] {escape(str(error))}", highlight=False)
+
+
+def _list_jobs(todo: list[list[str]], limit: int | None) -> None:
+    table = Table("job", "overrides", title=f"{len(todo)} job{'s' * (len(todo) != 1)}, none started (dry_run)")
+    for i, job in enumerate(todo):
+        left_out = "  [dim](beyond limit)[/]" if limit is not None and i >= limit else ""
+        table.add_row(str(i), escape(" ".join(job)) + left_out)
+    Console().print(table)
+    Console().print("devices: " + ", ".join(devices()))

@@ -1,0 +1,101 @@
+"""One small dataclass per root config, so that an unknown top-level key in any YAML is an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class Paths:
+    log_dir: str = MISSING  # runs, stores and sweeps go below it
+    run_dir: str | None = None  # null: below log_dir/runs, a new one each time
+
+
+@dataclass
+class Base:
+    """The network whose activations are used, trained on the same `data`."""
+
+    name: str = MISSING
+    model: Any = MISSING
+    trainer: Any = MISSING
+    batch_size: int = 128
+    seed: int = 42
+
+
+@dataclass
+class StoreConfig:
+    """Which activations to cache, and how they are served; see configs/store/default.yaml."""
+
+    sites: list[str] = MISSING
+    site: str | None = None
+    tokens: Any = "all"
+    dtype: str = "float32"
+    shard_rows: int = 65536
+    extract_batch_size: int = 1024
+    path: str | None = None
+    memory_limit_gb: float = 4.0
+    pool_rows: int = 262144
+
+
+@dataclass
+class Train:
+    """`train` and `extract`: what is needed from inputs to a trained model."""
+
+    name: str = MISSING  # names the run's directory
+    seed: int = 42
+    batch_size: int = 1024  # of the model that is trained; the base network has its own, base.batch_size
+    data: Any = None  # a source of labelled inputs
+    base: Base | None = None  # the network whose activations are used
+    store: StoreConfig | None = None  # which activations to cache, and how they are served
+    model: Any = None  # a ClassifierModule, an SAEModule or a ProbeModule
+    probe: Any = None  # linear probes on raw activations and on codes, once the SAE is trained
+    trainer: Any = None
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    logger: dict[str, Any] = field(default_factory=dict)
+    paths: Paths = field(default_factory=Paths)
+    ckpt_path: str | None = None  # a checkpoint to continue from; last: the newest unfinished run of this config
+    test: bool = True  # evaluate on the test split at the end
+    report: bool = True  # figures and report.html at the end
+    log_checkpoints: bool = False  # to W&B, as an artifact
+    sae: str | None = None  # a run whose codes a probe reads; null: raw activations
+    latents: list[int] | None = None  # of those, only these
+    tags: list[str] = field(default_factory=list)
+    dry_run: bool = False  # list the jobs and the devices, then stop
+    limit: int | None = None  # of a multirun, only the first so many jobs
+
+
+@dataclass
+class Evaluate:
+    """`eval`: the metrics of a run, computed again."""
+
+    run: str = MISSING
+    split: str = "test"
+    batch_size: int = 4096
+    device: str = "cpu"
+    paths: Paths = field(default_factory=Paths)
+
+
+@dataclass
+class Report:
+    """`report`: pages redrawn from what runs left."""
+
+    run: str | None = None
+    runs: str | None = None
+    out: str | None = None
+    open: bool = False
+    paths: Paths = field(default_factory=Paths)
+
+
+ROOTS = {"train": Train, "extract": Train, "eval": Evaluate, "report": Report}
+SCHEMAS = {schema.__name__: schema for schema in (Paths, Base, StoreConfig, *ROOTS.values())}
+
+
+def register() -> None:
+    """Put the root schemas where YAMLs find them as `<command>_schema`."""
+    store = ConfigStore.instance()
+    for command, root in ROOTS.items():
+        store.store(name=f"{command}_schema", node=root)

@@ -1,0 +1,87 @@
+"""Metrics of a reconstruction and its codes, one definition each; pure functions of sums, so that parts add exactly."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Sums(NamedTuple):
+    """What the metrics need of any number of rows; the sums of two parts add to the sums of the whole.
+
+    Values are float64, as a variance is a difference of large numbers.
+    """
+
+    rows: Tensor  # []
+    error: Tensor  # [] Σ‖y − ŷ‖²
+    y: Tensor  # [d] Σ(y − c), for a constant centre c
+    y2: Tensor  # [] Σ‖y − c‖²
+    l1: Tensor  # [] Σ|f|
+    fired: Tensor  # [s] rows in which a latent is non-zero
+    activity: Tensor  # [s] Σ f
+
+
+def sums(
+    y: Float[Tensor, "b d"], y_hat: Float[Tensor, "b d"], f: Float[Tensor, "b s"], centre: Float[Tensor, " d"]
+) -> Sums:
+    """The sums of a batch; `centre` is any constant near the mean of y (it only keeps digits)."""
+    shifted = (y - centre).double()
+    return Sums(
+        torch.tensor(len(y), dtype=torch.float64, device=y.device),
+        (y - y_hat).double().square().sum(),
+        shifted.sum(0),
+        shifted.square().sum(),
+        f.abs().double().sum(),
+        (f != 0).sum(0).double(),
+        f.double().sum(0),
+    )
+
+
+def fvu(s: Sums) -> Tensor:
+    """Fraction of variance unexplained: Σ‖y − ŷ‖² / Σ‖y − ȳ‖², ȳ the mean over all rows."""
+    return s.error / (s.y2 - s.y.square().sum() / s.rows)
+
+
+def explained_variance(s: Sums) -> Tensor:
+    """1 − FVU."""
+    return 1 - fvu(s)
+
+
+def mse(s: Sums) -> Tensor:
+    """Mean squared error per element: Σ‖y − ŷ‖² / (rows · d)."""
+    return s.error / (s.rows * s.y.numel())
+
+
+def l0(s: Sums) -> Tensor:
+    """Mean number of non-zero codes in a row."""
+    return s.fired.sum() / s.rows
+
+
+def l1(s: Sums) -> Tensor:
+    """Mean sum of absolute codes in a row."""
+    return s.l1 / s.rows
+
+
+def density(s: Sums) -> Float[Tensor, " s"]:
+    """Firing frequency of each latent."""
+    return s.fired / s.rows
+
+
+def dead(s: Sums) -> Tensor:
+    """Fraction of latents that fire in no row."""
+    return (s.fired == 0).double().mean()
+
+
+def recovered(original: float, zero: float, spliced: float) -> float:
+    """(m_zero − m_sae) / (m_zero − m_orig) of the base network's loss or accuracy; 1 is as good as the original."""
+    if zero == original:
+        raise ValueError("Ablating the site changes nothing, so what was recovered is undefined: choose another site.")
+    return (zero - spliced) / (zero - original)
+
+
+def accuracy(logits: Float[Tensor, "b c"], y: Int[Tensor, " b"]) -> Tensor:
+    """Fraction of rows whose largest logit is the label's."""
+    return (logits.argmax(-1) == y).double().mean()

@@ -1,0 +1,9 @@
+"""The LightningModules: base networks, SAEs, probes; and what their training logs."""
+
+from saelab.modules.classifier import ClassifierModule
+from saelab.modules.csv import CurvesLogger
+from saelab.modules.probe import ProbeData, ProbeModule
+from saelab.modules.sae import SAEModule
+from saelab.modules.throughput import Throughput
+
+__all__ = ["ClassifierModule", "CurvesLogger", "ProbeData", "ProbeModule", "SAEModule", "Throughput"]

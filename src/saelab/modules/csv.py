@@ -1,0 +1,75 @@
+"""Curves in a CSV file that a continued run goes on with."""
+
+from __future__ import annotations
+
+import csv
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+
+class CurvesLogger(Logger):
+    """`metrics.csv` in the run's directory: one row a log step, empty cells where a metric was not logged.
+
+    Lightning's own CSV logger deletes the file of a run that is continued; this one keeps the rows up to the step of
+    the checkpoint, so the file of a continued run equals that of one that never stopped.
+    """
+
+    def __init__(self, *, path: Path, flush_every: int = 100) -> None:
+        super().__init__()
+        self.path, self.flush_every = path, flush_every
+        self.columns = ["step", "epoch"]
+        self.rows: list[dict[str, Any]] = []
+        self.unsaved = 0
+        if path.exists():
+            with path.open(newline="") as file:
+                reader = csv.DictReader(file)
+                self.rows = [{k: v for k, v in row.items() if v} for row in reader]
+                self.columns = list(reader.fieldnames or self.columns)
+
+    @property
+    def name(self) -> str:
+        return ""
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @property
+    def experiment(self) -> None:
+        return None
+
+    def continue_from(self, step: int) -> None:
+        """Forget what was logged after a step: it will be logged again."""
+        self.rows = [row for row in self.rows if int(row["step"]) < step]
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """The run directory has `config.yaml`."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.columns += [name for name in metrics if name not in self.columns]
+        if self.rows and int(self.rows[-1]["step"]) == step:
+            self.rows[-1].update(metrics)
+        else:
+            self.rows.append({"step": step, **metrics})
+        self.unsaved += 1
+        if self.unsaved >= self.flush_every:
+            self.save()
+
+    @rank_zero_only
+    def save(self) -> None:
+        partial = self.path.with_suffix(".tmp")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, restval="")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        partial.replace(self.path)
+        self.unsaved = 0
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        self.save()

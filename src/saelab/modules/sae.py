@@ -1,0 +1,140 @@
+"""Training of every SAE variant."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from saelab.modules.optim import OptimizerFactory, Shape, configure
+from saelab.modules.tally import Tally
+from saelab.sae import SAE
+
+
+class SAEModule(L.LightningModule):
+    """An SAE trained on the rows of a store.
+
+    Logged while training: `train/loss`, every term of `SAE.losses`, and the batch's `ev` and `l0`. Logged over the
+    whole validation and test split, with frozen weights: `ev`, `mse`, `l0`, `l1`, `dead`, `norm_min` and `norm_max`
+    of the decoder rows. EV compares with the mean of the split itself; all are in the units of the activations.
+
+    Args:
+        sae: the variant; `d_in` is filled in from the store.
+        optimizer: a partial, called with the parameters.
+        lr_warmup, lr_decay: fractions of training in which the learning rate rises and falls.
+        lr_shape: how it falls.
+        sparsity_warmup: fraction of training in which the term named `sparsity` rises from zero to its weight.
+        init_rows: how many rows of the training split data-dependent initialisation sees.
+    """
+
+    kind = "sae"
+    monitor = ("val/ev", "max")
+    density: Tensor
+
+    def __init__(
+        self,
+        *,
+        sae: SAE,
+        optimizer: OptimizerFactory,
+        lr_warmup: float = 0.05,
+        lr_decay: float = 0.2,
+        lr_shape: Shape = "linear",
+        sparsity_warmup: float = 0.0,
+        init_rows: int = 8192,
+    ) -> None:
+        super().__init__()
+        if not 0 <= sparsity_warmup <= 1:
+            raise ValueError(f"sparsity_warmup={sparsity_warmup} is a fraction of training: between 0 and 1.")
+        self.sae, self.optimizer = sae, optimizer
+        self.lr_warmup, self.lr_decay = lr_warmup, lr_decay
+        self.lr_shape: Shape = lr_shape
+        self.sparsity_warmup, self.init_rows = sparsity_warmup, init_rows
+        self.tally = Tally(d_out=sae.d_in, d_sae=sae.d_sae)
+        # A constant near the mean of the activations, so that variances keep their digits.
+        self.register_buffer("centre", torch.zeros(sae.d_in), persistent=False)
+        self.tables: dict[str, dict[str, Tensor]] = {}
+
+    def on_fit_start(self) -> None:
+        """Initialise from data, once: not when training continues from a checkpoint."""
+        rows = self._first_rows()
+        self.centre = rows.mean(0)
+        if self.global_step == 0:
+            self.sae.init_from_(rows)
+
+    def _first_rows(self) -> Tensor:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data.store.read("train", data.site, slice(0, self.init_rows)).to(self.device)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        s = self.sae.step(batch.x)
+        terms = self.sae.losses(s)
+        if "sparsity" in terms and self.sparsity_warmup:
+            terms["sparsity"] = terms["sparsity"] * self._sparsity_scale()
+        loss = torch.stack(list(terms.values())).sum()
+        self.sae.track_(s)
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # pyright: ignore[reportAttributeAccessIssue]
+            self._log_batch(s.y, s.y_hat, s.f, {"loss": loss, **terms})
+        return loss
+
+    def _sparsity_scale(self) -> float:
+        total = self.trainer.estimated_stepping_batches
+        return min(1.0, (self.global_step + 1) / (self.sparsity_warmup * total))
+
+    @torch.no_grad()
+    def _log_batch(self, y: Tensor, y_hat: Tensor, f: Tensor, terms: dict[str, Tensor]) -> None:
+        ev = 1 - (y - y_hat).square().sum() / (y - y.mean(0)).square().sum()
+        facts = {**terms, "ev": ev, "l0": (f != 0).sum() / len(f), "dead": self.sae.dead.float().mean()}
+        self.log_dict({f"train/{k}": v.detach().float() for k, v in facts.items()})
+        self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        self.sae.project_grad_()
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.sae.project_()
+
+    def validation_step(self, batch: Any, _: int) -> None:
+        self._evaluate(batch)
+
+    def test_step(self, batch: Any, _: int) -> None:
+        self._evaluate(batch)
+
+    def _evaluate(self, batch: Any) -> None:
+        f = self.sae.encode(batch.x)
+        self.tally.update(batch.x, self.sae.decode(f), f, self.centre)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_split("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_split("test")
+
+    def _log_split(self, split: str) -> None:
+        values = self.tally.compute()
+        density = values.pop("density")
+        norms = self.sae.W_dec.norm(dim=1)
+        s = self.tally.sums()
+        self.tables[split] = {
+            "density": density,
+            "mean_active": s.activity / s.fired.clamp_min(1),
+            "decoder_norm": norms,
+        }
+        facts = values | {"norm_min": norms.min(), "norm_max": norms.max()}
+        self.log_dict({f"{split}/{k}": v.float() for k, v in facts.items()}, prog_bar=False)
+        self._log_histogram(split, density)
+        self.tally.reset()
+
+    def _log_histogram(self, split: str, density: Tensor) -> None:
+        """log10 of the firing frequencies of living latents, where a logger draws histograms."""
+        alive = density[density > 0].log10().float().cpu()
+        for logger in cast(list[Any], self.loggers):
+            board = getattr(logger.experiment, "add_histogram", None)
+            if board is not None and len(alive):
+                board(f"{split}/log10_density", alive, self.global_step)
+
+    def configure_optimizers(self) -> Any:
+        total = self.trainer.estimated_stepping_batches
+        return configure(self.sae.parameters(), self.optimizer, total, self.lr_warmup, self.lr_decay, self.lr_shape)

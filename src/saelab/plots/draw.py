@@ -1,0 +1,60 @@
+"""Draw every figure that a run directory has the data for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from saelab.plots.concepts import concepts
+from saelab.plots.confusion import confusion
+from saelab.plots.curves import curves, drawable
+from saelab.plots.density import density
+from saelab.plots.examples import examples
+from saelab.plots.latents import latents
+from saelab.plots.read import read_rows
+from saelab.plots.source import source
+from saelab.plots.style import save
+from saelab.plots.sweep import sweep
+
+
+class Drawing(NamedTuple):
+    """A figure and the file of the run that it is drawn from."""
+
+    data: str
+    figure: Callable[[Path], Figure]
+
+
+DRAWINGS = {
+    "source": Drawing("figures/source.npz", source),
+    "curves": Drawing("metrics.csv", curves),
+    "density": Drawing("figures/density.csv", density),
+    "latents": Drawing("figures/latents.npz", latents),
+    "examples": Drawing("figures/examples.npz", examples),
+    "concepts": Drawing("figures/concepts.csv", concepts),
+    "confusion": Drawing("figures/confusion.csv", confusion),
+}
+
+
+def draw(run: Path) -> dict[str, Path]:
+    """Write `figures/<name>.png` for every drawing whose data the run holds; return what was written."""
+    return {
+        name: save(drawing.figure(run), run / f"figures/{name}.png")
+        for name, drawing in DRAWINGS.items()
+        if has_rows(run / drawing.data)
+    }
+
+
+def draw_sweep(table: Path) -> Path:
+    """Write `sweep.png` beside a `sweep.csv`."""
+    return save(sweep(table), table.with_suffix(".png"))
+
+
+def has_rows(path: Path) -> bool:
+    """A table that a run was stopped before filling is as good as none, and so are curves without a point."""
+    if not path.exists() or path.suffix != ".csv":
+        return path.exists()
+    rows = read_rows(path)
+    return any(drawable(rows)) if path.name == "metrics.csv" else bool(rows)

@@ -1,0 +1,6 @@
+"""One self-contained HTML page per run, or for many runs beside each other."""
+
+from saelab.report.compare import compare
+from saelab.report.page import page
+
+__all__ = ["compare", "page"]

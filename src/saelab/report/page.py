@@ -1,0 +1,89 @@
+"""A run as one HTML page that opens anywhere: figures inside, nothing fetched."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from saelab.plots import draw
+from saelab.plots.draw import DRAWINGS
+from saelab.report.facts import Facts, facts
+from saelab.report.findings import findings, tiles
+from saelab.report.provenance import pipeline, reproduction
+from saelab.report.tables import concept_rows, factor_rows, probe_rows
+
+SECTIONS = {
+    "curves": (
+        "Training",
+        "How the loss and the metrics moved. Grey is training, blue the whole validation split.",
+    ),
+    "latents": (
+        "What the latents see",
+        "For each concept the latent that tells it best from the rest, and the inputs on which that latent is largest.",
+    ),
+    "examples": (
+        "Reconstructions",
+        "Inputs, their activations under the reconstruction, and what the base net says when it continues from either.",
+    ),
+    "density": ("How often latents fire", "Counted on held-out rows with frozen weights; a dead latent fires on none."),
+    "concepts": (
+        "Which concepts survive",
+        "Linear probes on raw activations and on codes, beside the best single latent, which is chosen on one half of "
+        "the rows and scored on the other. Accuracies within two standard errors count as equally good.",
+    ),
+    "confusion": ("What is taken for what", "Test inputs by true and predicted class; errors are coloured."),
+    "source": ("The data", "Inputs with their labels; where inputs are sums, their parts below."),
+}
+
+
+def page(run: Path) -> Path:
+    """Draw the run's figures, write `report.html` beside them and return its path."""
+    told = facts(run)
+    drawn = draw(run)
+    html = render(
+        "page.html.j2",
+        title=told.info.get("name", run.name),
+        run=told,
+        findings=findings(told),
+        tiles=tiles(told),
+        pipeline=pipeline(told),
+        sections=[section(name, drawn[name], told) for name in SECTIONS if name in drawn],
+        probes=[] if "concepts" in drawn else probe_rows(told),
+        factors=factor_rows(told),
+        reproduction=reproduction(told),
+    )
+    out = run / "report.html"
+    out.write_text(html, encoding="utf-8")
+    return out
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a template of this package; everything is escaped."""
+    loader = jinja2.PackageLoader("saelab.report", "templates")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.get_template(template).render(**values)
+
+
+def section(name: str, png: Path, run: Facts) -> dict[str, Any]:
+    """A heading, an image, what to see in it, and the table that belongs below."""
+    heading, caption = SECTIONS[name]
+    below = name == "concepts"
+    return {
+        "heading": heading,
+        "caption": caption,
+        "image": image(png),
+        "data": DRAWINGS[name].data,
+        "probes": probe_rows(run) if below else [],
+        "concepts": concept_rows(run) if below else [],
+    }
+
+
+def image(png: Path) -> dict[str, Any]:
+    """A PNG as a data URL, with the width to show it at: half its pixels, as figures have twice the resolution."""
+    data = png.read_bytes()
+    (width,) = struct.unpack(">I", data[16:20])
+    return {"url": "data:image/png;base64," + base64.b64encode(data).decode(), "width": width // 2, "alt": png.stem}

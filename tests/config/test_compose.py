@@ -1,0 +1,90 @@
+"""Every config that ships composes and holds against the code it names."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from saelab.config import compose, jobs, options
+from saelab.config.help import help_text
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def names(group: str) -> list[str]:
+    return sorted(f.stem for f in (CONFIGS / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_experiment(name: str) -> None:
+    assert compose("train", [f"experiment={name}"]).name == name
+    compose("extract", [f"experiment={name}"])
+
+
+@pytest.mark.parametrize("name", names("sweep"))
+def test_every_job_of_a_sweep(name: str) -> None:
+    todo = jobs("train", [f"sweep={name}"])
+    assert len(todo) > 1
+    assert len({tuple(job) for job in todo}) == len(todo)
+    for job in todo[:: max(1, len(todo) // 3)]:
+        assert compose("train", job).name == name
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [(g, n) for g in ("model", "base", "trainer", "logger", "debug", "callbacks") for n in names(g)]
+)
+def test_choice(group: str, name: str) -> None:
+    compose("train", [f"{group}={name}"])
+
+
+@pytest.mark.parametrize("name", names("data"))
+def test_data(name: str) -> None:
+    needed = ["data.path=x"] if "path: ???" in (CONFIGS / f"data/{name}.yaml").read_text() else []
+    compose("train", [f"data={name}", *needed])
+
+
+@pytest.mark.parametrize("group", sorted(p.name for p in CONFIGS.iterdir() if p.is_dir()))
+def test_every_choice_has_its_line_for_help(group: str) -> None:
+    for name, line in options(group).items():
+        assert 3 < len(line) < 120, (group, name, line)
+
+
+@pytest.mark.parametrize("command", ["train", "extract", "eval", "report"])
+def test_help_lists_what_there_is(command: str) -> None:
+    text = help_text(command, "What it does.")
+    assert text.startswith("What it does.")
+    if command == "train":
+        for group in ("experiment", "sweep", "model", "data"):
+            for name in names(group):
+                assert f"\n  {name} " in text, name
+
+
+def test_sweeps_ask_what_the_reference_asked() -> None:
+    relu = [dict(o.split("=") for o in job) for job in jobs("train", ["sweep=relu_l1"])]
+    penalties = sorted({float(job["model.sae.l1"]) for job in relu})
+    assert len(relu) == 40
+    assert (penalties[0], penalties[-1]) == (1e-5, 1.0)
+    ratios = [b / a for a, b in pairwise(penalties)]
+    assert max(ratios) / min(ratios) < 1.01
+    ks = [int(dict(o.split("=") for o in job)["model.sae.k"]) for job in jobs("train", ["sweep=topk_k"])]
+    assert ks == [int(r * 512) for r in (0.02, 0.05, 0.1, 0.2, 0.5, 0.75, 0.95)]
+
+
+def test_base_experiment_and_base_group_are_the_same_run() -> None:
+    """So that a network trained by `experiment=mnist_mlp` is found by `experiment=mnist_topk`."""
+    from saelab.commands.feed import base_config
+    from saelab.commands.recipe import base_recipe
+
+    for net in ("mlp", "convnet", "vit"):
+        alone = compose("train", [f"experiment=mnist_{net}"])
+        within = compose("train", ["experiment=mnist_topk", f"base={net}"])
+        assert base_recipe(alone) == base_recipe(base_config(within))
+
+
+def test_yaml_files_have_no_tabs_and_parse() -> None:
+    for file in CONFIGS.rglob("*.yaml"):
+        assert "\t" not in file.read_text()
+        yaml.safe_load(file.read_text())

@@ -1,0 +1,159 @@
+"""Each variant's numbers on an example small enough for the head, and against naive loops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from saelab.sae import ReLU, TopK
+from saelab.sae.auxk import auxk_loss
+from saelab.sae.init import geometric_median
+
+
+def two_latents(sae: ReLU | TopK) -> ReLU | TopK:
+    """W_enc = [[1, 0], [0, 2]], W_dec = [[1, 0], [0, 1]], b_enc = [-1, 0], b_dec = [1, 0], no scaling."""
+    with torch.no_grad():
+        sae.W_enc.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0]]))
+        sae.W_dec.copy_(torch.eye(2))
+        sae.b_enc.copy_(torch.tensor([-1.0, 0.0]))
+        sae.b_dec.copy_(torch.tensor([1.0, 0.0]))
+    return sae
+
+
+def test_relu_by_hand() -> None:
+    sae = two_latents(ReLU(d_in=2, d_sae=2, l1=0.5, normalize="none", decoder="free"))
+    # x - b_dec = (3, 1); pre = (3 - 1, 2) = (2, 2); y_hat = (2 + 1, 2); the error is (1, -1)
+    step = sae.step(torch.tensor([[4.0, 1.0]]))
+    assert step.pre.tolist() == [[2.0, 2.0]]
+    assert step.y_hat.tolist() == [[3.0, 2.0]]
+    terms = sae.losses(step)
+    assert terms["recon"].item() == 2.0
+    assert terms["sparsity"].item() == 0.5 * 4
+    with torch.no_grad():
+        sae.W_dec.mul_(3)
+    assert sae.losses(sae.step(torch.tensor([[4.0, 1.0]])))["sparsity"].item() == pytest.approx(0.5 * 12)
+
+
+def test_relu_with_a_unit_decoder_counts_plain_codes() -> None:
+    sae = two_latents(ReLU(d_in=2, d_sae=2, l1=0.5, normalize="none", decoder="unit"))
+    with torch.no_grad():
+        sae.W_dec.mul_(3)
+    assert sae.losses(sae.step(torch.tensor([[4.0, 1.0]])))["sparsity"].item() == 0.5 * 4
+    sae.project_()
+    torch.testing.assert_close(sae.W_dec.detach(), torch.eye(2))
+
+
+def test_topk_by_hand() -> None:
+    sae = two_latents(TopK(d_in=2, d_sae=2, k=1, normalize="none", aux_k=0))
+    # rows (4, 1) and (1, -1): pre = (2, 2 -> a tie kept once), (-1, -2 -> nothing is positive)
+    step = sae.step(torch.tensor([[5.0, 1.0], [1.0, -1.0]]))
+    assert step.pre.tolist() == [[3.0, 2.0], [-1.0, -2.0]]
+    assert step.f.tolist() == [[3.0, 0.0], [0.0, 0.0]]
+    # errors: (5, 1) - (4, 0) = (1, 1) and (1, -1) - (1, 0) = (0, -1)
+    assert sae.losses(step)["recon"].item() == (2 + 1) / 2
+
+
+def test_topk_keeps_the_largest_of_every_row() -> None:
+    torch.manual_seed(0)
+    pre = torch.randn(50, 20)
+    sae = TopK(d_in=3, d_sae=20, k=5)
+    for row, f in zip(pre, sae.activate(pre), strict=True):
+        kept = sorted(row.tolist(), reverse=True)[:5]
+        assert sorted(v for v in f.tolist() if v != 0) == sorted(v for v in kept if v > 0)
+
+
+@pytest.mark.parametrize("k", [1, 20])
+def test_topk_limits(k: int) -> None:
+    sae = TopK(d_in=3, d_sae=20, k=k)
+    x = torch.randn(30, 3)
+    assert (sae.encode(x) != 0).sum(1).max() <= k
+    if k == 20:
+        torch.testing.assert_close(sae.encode(x), sae.preactivate(x * sae.scale).relu())
+
+
+def test_auxk_by_hand() -> None:
+    # Latents 1 and 2 are dead with pre-activations 2 and 1; k = 1 keeps 2, so e_hat = 2 (0, 1) and e - e_hat = (1, 1).
+    residual, pre = torch.tensor([[1.0, 3.0]]), torch.tensor([[9.0, 2.0, 1.0]])
+    W_dec = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    dead = torch.tensor([False, True, True])
+    assert auxk_loss(residual, pre, W_dec, dead, 1).item() == 2.0
+    # k = 4 of two dead latents: e_hat = (1, 2), e - e_hat = (0, 1), scaled by 2 / 4
+    assert auxk_loss(residual, pre, W_dec, dead, 4).item() == 0.5
+
+
+def test_auxk_reaches_the_encoder_of_dead_latents_and_nothing_of_the_living() -> None:
+    torch.manual_seed(0)
+    sae = TopK(d_in=4, d_sae=8, k=2, aux_k=3, dead_after=1)
+    sae.idle[:5] = 1
+    step = sae.step(torch.randn(64, 4))
+    sae.losses(step)["aux"].backward()
+    assert sae.W_enc.grad is not None
+    assert sae.W_dec.grad is not None
+    assert (sae.W_enc.grad[:, :5] != 0).any(0).all()
+    assert not sae.W_enc.grad[:, 5:].any()
+    assert not sae.W_dec.grad[5:].any()
+
+
+def test_auxk_is_naive_loops() -> None:
+    torch.manual_seed(1)
+    residual, pre, W_dec = torch.randn(7, 4), torch.randn(7, 9), torch.randn(9, 4)
+    dead = torch.tensor([1, 0, 1, 1, 0, 0, 1, 0, 1]).bool()
+    total = 0.0
+    for e, z in zip(residual, pre, strict=True):
+        chosen = sorted((i for i in range(9) if dead[i]), key=lambda i: -z[i])[:3]
+        e_hat = sum((max(z[i].item(), 0.0) * W_dec[i] for i in chosen), torch.zeros(4))
+        total += (e - e_hat).square().sum().item()
+    assert auxk_loss(residual, pre, W_dec, dead, 3).item() == pytest.approx(total / 7, rel=1e-5)
+
+
+def test_reanimation_raises_what_is_dead_and_only_that() -> None:
+    sae = TopK(d_in=4, d_sae=8, k=2, reanimate=0.5, dead_after=1)
+    sae.idle[:3] = 1
+    x = torch.randn(64, 4)
+    step = sae.step(x)
+    term = sae.losses(step)["reanimate"]
+    assert term.item() == pytest.approx(-0.5 * step.pre[:, :3].mean(0).sum().item(), rel=1e-5)
+    term.backward()
+    assert sae.b_enc.grad is not None
+    assert sae.b_enc.grad.tolist() == pytest.approx([-0.5] * 3 + [0.0] * 5)
+
+
+def test_projected_gradient_keeps_rows_at_norm_one_to_first_order() -> None:
+    sae = TopK(d_in=4, d_sae=8, k=2)
+    sae.losses(sae.step(torch.randn(64, 4)))["recon"].backward()
+    sae.project_grad_()
+    assert sae.W_dec.grad is not None
+    torch.testing.assert_close((sae.W_dec.grad * sae.W_dec).sum(1), torch.zeros(8), atol=1e-5, rtol=0)
+
+
+def test_geometric_median_is_not_dragged_by_an_outlier() -> None:
+    x = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0], [1000.0, 0.0]])
+    median = geometric_median(x)
+    distance = lambda m: (x - m).norm(dim=1).sum()  # noqa: E731
+    assert median.norm() < 1
+    for shift in torch.randn(50, 2) * 0.1:
+        assert distance(median) <= distance(median + shift) + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"k": 0}, "k=0"),
+        ({"k": 99}, "d_sae=8"),
+        ({"aux_k": -1}, "aux_k=-1"),
+        ({"d_sae": 0}, "d_sae=0"),
+    ],
+)
+def test_rules_across_arguments(wrong: dict[str, int], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        TopK(**({"d_in": 4, "d_sae": 8, "k": 2} | wrong))
+
+
+def test_relu_refuses_a_negative_penalty() -> None:
+    with pytest.raises(ValueError, match="l1=-1"):
+        ReLU(d_in=4, d_sae=8, l1=-1.0)
+
+
+def test_a_dead_site_is_named() -> None:
+    with pytest.raises(ValueError, match="All activations are zero"):
+        TopK(d_in=4, d_sae=8, k=2).init_from_(torch.zeros(10, 4))
