@@ -22,18 +22,16 @@ class Spliced(NamedTuple):
     acc: tuple[float, float, float]
 
     def scores(self) -> dict[str, float]:
-        """`loss_recovered` and `acc_recovered` = (m_zero − m_sae) / (m_zero − m_orig), and what they are made of."""
-        original, zero, spliced = self.loss
-        acc_original, acc_zero, acc_spliced = self.acc
-        return {
-            "loss_recovered": recovered(original, zero, spliced),
-            "acc_recovered": recovered(acc_original, acc_zero, acc_spliced),
-            "base_loss": original,
-            "base_acc": acc_original,
-            "spliced_loss": spliced,
-            "spliced_acc": acc_spliced,
-            "zero_acc": acc_zero,
-        }
+        """`<m>_recovered` = (m_zero − m_sae) / (m_zero − m_orig) of loss and accuracy, and what it is made of.
+
+        Where ablation changes nothing (a network that is never right) it is undefined, and left out.
+        """
+        found = {}
+        for name, (original, zero, spliced) in {"loss": self.loss, "acc": self.acc}.items():
+            if original != zero:
+                found[f"{name}_recovered"] = recovered(original, zero, spliced)
+            found |= {f"base_{name}": original, f"spliced_{name}": spliced, f"zero_{name}": zero}
+        return found
 
 
 @torch.no_grad()

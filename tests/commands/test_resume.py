@@ -1,0 +1,84 @@
+"""Killed or stopped at any moment, a run can be finished, and its numbers are those of a run that never stopped."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from programs import CHECKOUT, read, run
+
+RUN = ["callbacks=quiet", "probe=null", "report=false", "trainer.max_epochs=4", "trainer.log_every_n_steps=1"]
+RUN += ["callbacks.checkpoint.every_n_train_steps=4", "base.trainer.max_epochs=2", "batch_size=512"]
+
+
+def start(logs: Path, *args: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"SAELAB_LOG_DIR": str(logs), "OMP_NUM_THREADS": "1"}
+    line = [sys.executable, str(CHECKOUT / "src/train.py"), *RUN, *args]
+    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for(path: Path, pattern: str, process: subprocess.Popen[bytes]) -> None:
+    """Until a file is there, or the process has ended."""
+    while not list(path.glob(pattern)) and process.poll() is None:
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log directory with a run that was never stopped."""
+    logs = tmp_path_factory.mktemp("straight")
+    run("train", *RUN, logs=logs)
+    return logs
+
+
+def final(logs: Path, name: str = "quickstart") -> tuple[dict[str, float], list[dict[str, str]]]:
+    (path,) = [p for p in (logs / "runs" / name).iterdir() if read(p / "run.json")["status"] == "finished"]
+    curves = list(csv.DictReader((path / "metrics.csv").open()))
+    return read(path / "metrics.json"), [{k: v for k, v in row.items() if k != "samples_per_s"} for row in curves]
+
+
+@pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_continues_to_the_same_numbers(signal_sent: signal.Signals, straight: Path, tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for(tmp_path, "runs/quickstart/*/checkpoints/last.ckpt", process)
+    process.send_signal(signal_sent)
+    process.wait()
+    if signal_sent == signal.SIGINT:
+        (stopped,) = (tmp_path / "runs/quickstart").iterdir()
+        assert read(stopped / "run.json")["status"] == "interrupted"
+    done = run("train", *RUN, "ckpt_path=last", logs=tmp_path)
+    assert "continues from step" in done.stdout
+    assert final(tmp_path) == final(straight)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["runs/base_mlp/*/run.json", "runs/base_mlp/*/checkpoints/last.ckpt", "stores/*", "runs/quickstart/*/metrics.csv"],
+)
+def test_killed_at_any_moment_the_same_command_finishes(moment: str, straight: Path, tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for(tmp_path, moment, process)
+    process.kill()
+    process.wait()
+    run("train", *RUN, logs=tmp_path)
+    assert final(tmp_path) == final(straight)
+    assert final(tmp_path, "base_mlp") == final(straight, "base_mlp")
+
+
+def test_nothing_to_continue_is_said(straight: Path) -> None:
+    done = run("train", *RUN, "ckpt_path=last", "seed=7", logs=straight, code=2)
+    assert "ckpt_path=last: there is no unfinished run of this config" in done.stderr
+    done = run("train", *RUN, "ckpt_path=nowhere.ckpt", logs=straight, code=2)
+    assert "'ckpt_path' is nowhere.ckpt: there is no such file" in done.stderr
+
+
+def test_a_missing_checkpoint_leaves_no_run_behind(straight: Path) -> None:
+    before = sorted((straight / "runs/quickstart").iterdir())
+    run("train", *RUN, "ckpt_path=nowhere.ckpt", logs=straight, code=2)
+    assert sorted((straight / "runs/quickstart").iterdir()) == before
