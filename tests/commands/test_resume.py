@@ -14,7 +14,7 @@ import pytest
 from programs import CHECKOUT, read, run
 
 RUN = ["callbacks=quiet", "probe=null", "report=false", "trainer.max_epochs=4", "trainer.log_every_n_steps=1"]
-RUN += ["callbacks.checkpoint.every_n_train_steps=4", "base.trainer.max_epochs=2", "batch_size=512"]
+RUN += ["callbacks.last.every_n_train_steps=4", "base.trainer.max_epochs=2", "batch_size=512"]
 
 
 def start(logs: Path, *args: str) -> subprocess.Popen[bytes]:
@@ -44,7 +44,9 @@ def final(logs: Path, name: str = "quickstart") -> tuple[dict[str, float], list[
 
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_run_continues_to_the_same_numbers(signal_sent: signal.Signals, straight: Path, tmp_path: Path) -> None:
+def test_a_stopped_run_continues_to_the_same_numbers(
+    signal_sent: signal.Signals, straight: Path, tmp_path: Path
+) -> None:
     process = start(tmp_path)
     wait_for(tmp_path, "runs/quickstart/*/checkpoints/last.ckpt", process)
     process.send_signal(signal_sent)

@@ -43,7 +43,7 @@ def test_a_run_leaves_what_it_should(quickstart: Path) -> None:
         assert 0 <= metrics[f"probe/{features}/digit/acc"] <= 1
     assert metrics["test/l0"] <= 32
     html = (path / "report.html").read_text()
-    assert "src=\"http" not in html
+    assert 'src="http' not in html
     assert html.count("data:image/png") >= 5
     for figure in ("density", "concepts", "probes"):
         assert (path / f"figures/{figure}.csv").exists()
@@ -115,7 +115,9 @@ def test_eval_repeats_the_numbers(quickstart: Path) -> None:
 
 def test_report_is_redrawn_from_files_alone(quickstart: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
-    shutil.copytree(only_run(quickstart, "quickstart"), copy, ignore=shutil.ignore_patterns("*.png", "*.html", "*.ckpt"))
+    shutil.copytree(
+        only_run(quickstart, "quickstart"), copy, ignore=shutil.ignore_patterns("*.png", "*.html", "*.ckpt")
+    )
     run("report", f"run={copy}", logs=quickstart)
     assert (copy / "report.html").exists()
     assert (copy / "figures/density.png").exists()

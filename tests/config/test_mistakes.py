@@ -22,7 +22,7 @@ MISTAKES = {
     "wrong group": (["modell=topk"], "Unknown key 'modell'.*Did you mean 'model'"),
     "wrong choice": (["model=topkk"], "no model 'topkk'. Did you mean 'topk'(.|\n)*relu +SAE"),
     "missing experiment": (["experiment=mnist_topkk"], "no experiment 'mnist_topkk'. Did you mean 'mnist_topk'"),
-    "callback name": (["+callbacks.checkpont.save_last=true"], "'callbacks.checkpont' has no _target_.*'checkpoint'"),
+    "callback name": (["+callbacks.bst.save_last=true"], "'callbacks.bst' has no _target_.*'best'"),
     "logger name": (["+logger.tb.name=x"], "'logger.tb' has no _target_"),
     "wrong type: text for int": (["model.sae.k=three"], "'model.sae.k' is 'three', but TopK wants a whole number"),
     "wrong type: float for int": (["model.sae.k=3.5"], "'model.sae.k' is 3.5, but TopK wants a whole number"),
@@ -62,7 +62,7 @@ def test_mistake_is_explained(mistake: str) -> None:
         ("nme: x\n", "Unknown key 'nme'.*Did you mean 'name'"),
         ("model:\n  sae:\n    kk: 3\n", "Unknown key 'model.sae.kk': TopK takes.*Did you mean 'k'"),
         ("store:\n  sits: [net.3]\n", "Unknown key 'store.sits'.*Did you mean 'sites'"),
-        ("callbacks:\n  checkpont:\n    save_last: true\n", "'callbacks.checkpont' has no _target_"),
+        ("callbacks:\n  bst:\n    save_last: true\n", "'callbacks.bst' has no _target_"),
     ],
 )
 def test_mistake_in_an_experiment_file(text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

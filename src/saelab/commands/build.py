@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,6 +99,7 @@ def trainer(cfg: DictConfig, run: Run, module: L.LightningModule, *, step: int =
     filled = {"save_dir": str(run.path)}
     loggers: list[Logger] = [_checked(_fill(n, filled), f"logger.{k}") for k, n in (cfg.logger or {}).items() if n]
     _hush()
+    os.environ["SAELAB_RUN_DIR"] = str(run.path)  # where the processes that Lightning starts for other ranks belong
     quiet = not any(isinstance(c, ProgressBar) for c in callbacks)
     return instantiate(
         cfg.trainer,

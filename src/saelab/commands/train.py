@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,16 @@ def train(cfg: DictConfig) -> Metrics:
     """One run: place it, train, test, examine, report."""
     kind = build.kind(cfg)
     recipe = recipe_hash(run_recipe(cfg, kind))
+    _check_checkpoint(cfg)
     path = place(cfg, recipe)
     if (done := _finished(path)) is not None:
         announce(f"run    [green]finished before[/] {shown(path)}")
         return done.metrics
     config_yaml = OmegaConf.to_yaml(cfg, resolve=True)
-    with Run.start(path, name=cfg.name, kind=kind, recipe=recipe, config_yaml=config_yaml) as run:
+    with (
+        _nothing_left_of_a_mistake(path),
+        Run.start(path, name=cfg.name, kind=kind, recipe=recipe, config_yaml=config_yaml) as run,
+    ):
         announce(f"run    [cyan]{kind}[/] {shown(path)}")
         run.note(seed=cfg.seed, tags=list(cfg.tags))
         metrics = TRAIN[kind](cfg, run)
@@ -74,6 +80,7 @@ def train_classifier(cfg: DictConfig, run: Run) -> Metrics:
 
 def train_sae(cfg: DictConfig, run: Run) -> Metrics:
     """Train an SAE on a store, test it, splice it back into the base network, and probe its codes."""
+    build.sae(cfg, d_in=1)  # a rule that the config breaks is told before a base network is trained
     given = feed(cfg)
     run.note(**given.facts())
     data = store_data(cfg, given)
@@ -135,7 +142,6 @@ def place(cfg: DictConfig, recipe: str) -> Path:
         path = begun.path
     else:
         path = new_directory(log_dir / "runs" / cfg.name)
-    os.environ["SAELAB_RUN_DIR"] = str(path)
     return path
 
 
@@ -144,13 +150,27 @@ def _finished(path: Path) -> Run | None:
     return run if run is not None and run.info["status"] == "finished" else None
 
 
+@contextmanager
+def _nothing_left_of_a_mistake(path: Path) -> Iterator[None]:
+    """A config error is found before anything is trained: a directory made for that run goes."""
+    try:
+        yield
+    except ConfigError:
+        if rank() == 0 and not (path / "metrics.csv").exists():
+            shutil.rmtree(path)
+        raise
+
+
+def _check_checkpoint(cfg: DictConfig) -> None:
+    if cfg.ckpt_path not in (None, "last") and not Path(cfg.ckpt_path).exists():
+        raise ConfigError(f"'ckpt_path' is {cfg.ckpt_path}: there is no such file. ckpt_path=last finds the newest.")
+
+
 def _trainer(cfg: DictConfig, run: Run, module: L.LightningModule) -> tuple[L.Trainer, Path | None]:
     """The trainer, and the checkpoint it continues from: a given one, or what an unfinished run in this place left."""
     checkpoint = Path(cfg.ckpt_path) if cfg.ckpt_path not in (None, "last") else run.last_checkpoint
     if checkpoint is None:
         return build.trainer(cfg, run, module), None
-    if not checkpoint.exists():
-        raise ConfigError(f"'ckpt_path' is {checkpoint}: there is no such file. ckpt_path=last finds the newest.")
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     announce(f"run    [yellow]continues[/] from step {state['global_step']}")
     return build.trainer(cfg, run, module, step=state["global_step"]), checkpoint

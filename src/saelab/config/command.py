@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from torch import distributed
 
 from saelab.config.check import ConfigError
 from saelab.config.compose import compose, configs_dir, jobs, set_log_dir
@@ -123,12 +124,14 @@ def _task(
 
 @contextmanager
 def _rank_environment(overrides: list[str], run_dir: str | None) -> Iterator[None]:
-    """Tell processes that Lightning starts for other ranks which job they belong to; forget it when the job ends."""
+    """Tell processes that Lightning starts for other ranks which job they belong to; forget them when the job ends."""
     before = {key: os.environ.get(key) for key in (*RANKS, "SAELAB_JOB", "SAELAB_RUN_DIR")}
     os.environ["SAELAB_JOB"] = json.dumps({"overrides": overrides, "run_dir": run_dir})
     try:
         yield
     finally:
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
         for key, value in before.items():
             if value is None:
                 os.environ.pop(key, None)

@@ -15,7 +15,7 @@ from torchmetrics.classification import (
     MultilabelF1Score,
 )
 
-from saelab.modules.optim import OptimizerFactory, Shape, configure
+from saelab.modules.optim import OptimizerFactory, Shape, configure, training_steps
 
 
 class ClassifierModule(L.LightningModule):
@@ -57,6 +57,8 @@ class ClassifierModule(L.LightningModule):
         """Say what the targets are: classes or vectors, and which range of a vector belongs to which family."""
         self.slots = slots if vectors else {}
         self.scores = nn.ModuleDict({f"on_{s}": _scores(n_out, vectors, self.slots) for s in ("train", "val", "test")})
+        for metric in self._metrics("train").values():
+            metric.persistent(True)  # an epoch that is continued from its middle is scored whole
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
@@ -91,7 +93,9 @@ class ClassifierModule(L.LightningModule):
         for name, metric in self._metrics(split).items():
             value = metric.compute()
             values = value if isinstance(value, dict) else {name: value}
-            self.log_dict({f"{split}/{k}": v.float() for k, v in values.items()}, prog_bar=split == "val")
+            self.log_dict(
+                {f"{split}/{k}": v.float() for k, v in values.items()}, prog_bar=split == "val", sync_dist=True
+            )
             metric.reset()
 
     def _metrics(self, split: str) -> dict[str, Metric | MetricCollection]:
@@ -107,7 +111,7 @@ class ClassifierModule(L.LightningModule):
         self._log_epoch("test")
 
     def configure_optimizers(self) -> Any:
-        total = self.trainer.estimated_stepping_batches
+        total = training_steps(self.trainer)
         return configure(self.parameters(), self.optimizer, total, self.lr_warmup, self.lr_decay, self.lr_shape)
 
 

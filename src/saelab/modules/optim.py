@@ -25,10 +25,28 @@ def ramp(step: int, total: int, warmup: float, decay: float, shape: Shape = "lin
     return up * max(down, 0.0)
 
 
+def training_steps(trainer: Any) -> int:
+    """Optimiser steps of a whole fit.
+
+    Lightning's `estimated_stepping_batches` would load the data before a checkpoint's place in them is known, and a
+    continued epoch would begin again from its first batch.
+    """
+    batches = len(trainer.datamodule.train_dataloader())
+    limit = trainer.overfit_batches or trainer.limit_train_batches
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
+    steps = math.ceil(batches / trainer.accumulate_grad_batches) * epochs if epochs >= 0 else math.inf
+    if trainer.max_steps >= 0:
+        steps = min(steps, trainer.max_steps)
+    if steps == math.inf:
+        raise ValueError("A schedule needs a length: set trainer.max_epochs or trainer.max_steps.")
+    return int(steps)
+
+
 def configure(
     parameters: Iterable[nn.Parameter],
     optimizer: OptimizerFactory,
-    total: int | float,
+    total: int,
     warmup: float,
     decay: float,
     shape: Shape,
@@ -37,8 +55,5 @@ def configure(
     if not 0 <= warmup <= 1 or not 0 <= decay <= 1:
         raise ValueError(f"lr_warmup={warmup} and lr_decay={decay} are fractions of training: between 0 and 1.")
     built = optimizer(parameters)
-    steps = int(total) if total != float("inf") else 0
-    if not steps and (warmup or decay):
-        raise ValueError("A schedule needs a length: set trainer.max_epochs or trainer.max_steps.")
-    schedule = LambdaLR(built, lambda step: ramp(step, steps, warmup, decay, shape) if steps else 1.0)
+    schedule = LambdaLR(built, lambda step: ramp(step, total, warmup, decay, shape))
     return {"optimizer": built, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

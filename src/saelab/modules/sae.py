@@ -8,7 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from saelab.modules.optim import OptimizerFactory, Shape, configure
+from saelab.modules.optim import OptimizerFactory, Shape, configure, training_steps
 from saelab.modules.tally import Tally
 from saelab.sae import SAE
 
@@ -56,8 +56,8 @@ class SAEModule(L.LightningModule):
         self.register_buffer("centre", torch.zeros(sae.d_in), persistent=False)
         self.tables: dict[str, dict[str, Tensor]] = {}
 
-    def on_fit_start(self) -> None:
-        """Initialise from data, once: not when training continues from a checkpoint."""
+    def on_train_start(self) -> None:
+        """Initialise from data, once: not when training continues from a checkpoint, which is restored by now."""
         rows = self._first_rows()
         self.centre = rows.mean(0)
         if self.global_step == 0:
@@ -79,8 +79,7 @@ class SAEModule(L.LightningModule):
         return loss
 
     def _sparsity_scale(self) -> float:
-        total = self.trainer.estimated_stepping_batches
-        return min(1.0, (self.global_step + 1) / (self.sparsity_warmup * total))
+        return min(1.0, (self.global_step + 1) / (self.sparsity_warmup * self.total_steps))
 
     @torch.no_grad()
     def _log_batch(self, y: Tensor, y_hat: Tensor, f: Tensor, terms: dict[str, Tensor]) -> None:
@@ -123,7 +122,7 @@ class SAEModule(L.LightningModule):
             "decoder_norm": norms,
         }
         facts = values | {"norm_min": norms.min(), "norm_max": norms.max()}
-        self.log_dict({f"{split}/{k}": v.float() for k, v in facts.items()}, prog_bar=False)
+        self.log_dict({f"{split}/{k}": v.float() for k, v in facts.items()}, sync_dist=True)
         self._log_histogram(split, density)
         self.tally.reset()
 
@@ -136,5 +135,5 @@ class SAEModule(L.LightningModule):
                 board(f"{split}/log10_density", alive, self.global_step)
 
     def configure_optimizers(self) -> Any:
-        total = self.trainer.estimated_stepping_batches
+        self.total_steps = total = training_steps(self.trainer)
         return configure(self.sae.parameters(), self.optimizer, total, self.lr_warmup, self.lr_decay, self.lr_shape)

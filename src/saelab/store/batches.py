@@ -1,8 +1,8 @@
 """Serving a store in batches: from memory, or through a pool that is filled from memory-mapped shards.
 
-Both fix the order of the rows by (seed, epoch). With W processes and batches of b, global batch g holds the rows at
-places g·W·b to (g+1)·W·b of that order, and rank r takes the r-th part of it. The last global batch is shared evenly;
-fewer than W rows left over join the one before. So every rank has the same number of batches, none of them empty, and
+Both fix the order of the rows by (seed, epoch). Batch g of b rows holds those at places g·b to (g+1)·b of that order,
+whatever the number of processes W, and rank r takes the r-th part of it. The last batch is shared evenly; fewer than W
+rows left over join the one before. So every rank has the same number of batches, none of them empty, and
 every row is served once an epoch.
 """
 
@@ -58,8 +58,11 @@ class Batches:
             raise ValueError(f"batch_size={batch_size} must be at least 1")
         if not 0 <= rank < world:
             raise ValueError(f"rank={rank} must lie in 0 to world-1, and world={world}")
-        if self.rows < world:
-            raise ValueError(f"split {split!r} of {store.path} has {self.rows} rows, fewer than {world} processes")
+        if min(self.rows, batch_size) < world:
+            raise ValueError(
+                f"batch_size={batch_size} over the {self.rows} rows of {split!r} cannot feed {world} processes; it counts "
+                f"the rows of all of them together: use at least {world}, or fewer processes"
+            )
         self.store, self.split, self.site = store, split, site
         self.target_site = None if target_site == site else target_site
         self.batch_size, self.seed, self.shuffle, self.rank, self.world = batch_size, seed, shuffle, rank, world
@@ -67,7 +70,7 @@ class Batches:
         self.epoch = self.batch = self.start = 0
 
     def __len__(self) -> int:
-        full, rest = divmod(self.rows, self.batch_size * self.world)
+        full, rest = divmod(self.rows, self.batch_size)
         return full + (rest >= self.world)
 
     def __iter__(self) -> Iterator[Acts]:
@@ -83,9 +86,8 @@ class Batches:
 
     def places(self, batch: int) -> tuple[int, int]:
         """From where to where this rank's batch lies in the order of the epoch."""
-        size = self.batch_size * self.world
-        low = batch * size
-        n = self.rows - low if batch == len(self) - 1 else size
+        low = batch * self.batch_size
+        n = self.rows - low if batch == len(self) - 1 else self.batch_size
         return low + self.rank * n // self.world, low + (self.rank + 1) * n // self.world
 
     def random(self, *key: int) -> np.random.Generator:

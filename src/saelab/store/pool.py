@@ -116,7 +116,7 @@ class PoolBatches(Batches):
         rows = self.chain(epoch, low, high)
         if self.shuffle:
             rows = rows[torch.from_numpy(self.random(epoch, 1, number).permutation(len(rows)))]
-        size = self.batch_size * self.world
+        size = self.batch_size
         batches = range(max(first, min(low // size, len(self) - 1)), min(-(-high // size), len(self)))
         mine = [(max(a, low) - low, min(b, high) - low) for a, b in map(self.places, batches)]
         row, order = torch.cat([rows[:0], *(rows[a:b] for a, b in mine if a < b)]).sort()
