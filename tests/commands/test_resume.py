@@ -43,15 +43,13 @@ def final(logs: Path, name: str = "quickstart") -> tuple[dict[str, float], list[
     return read(path / "metrics.json"), [{k: v for k, v in row.items() if k != "samples_per_s"} for row in curves]
 
 
-@pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_run_continues_to_the_same_numbers(
-    signal_sent: signal.Signals, straight: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_continues_to_the_same_numbers(sent: signal.Signals, straight: Path, tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for(tmp_path, "runs/quickstart/*/checkpoints/last.ckpt", process)
-    process.send_signal(signal_sent)
+    process.send_signal(sent)
     process.wait()
-    if signal_sent == signal.SIGINT:
+    if sent == signal.SIGINT:
         (stopped,) = (tmp_path / "runs/quickstart").iterdir()
         assert read(stopped / "run.json")["status"] == "interrupted"
     done = run("train", *RUN, "ckpt_path=last", logs=tmp_path)

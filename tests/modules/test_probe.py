@@ -12,26 +12,15 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.preprocessing import StandardScaler
 
 from saelab.data.source import Family
-from saelab.modules.probe import (
-    METRICS,
-    ProbeData,
-    ProbeModule,
-    factor_rows,
-    probe,
-    standardisation,
-    stratified_folds,
-)
+from saelab.modules import ProbeData, ProbeModule
+from saelab.modules.probe import probe
+from saelab.modules.probe_factors import factor_rows
+from saelab.modules.probe_scores import METRICS
+from saelab.modules.probe_split import stratified_folds
+from saelab.modules.standardise import standardisation
 
 DIGIT = Family(classes=tuple(str(i) for i in range(10)))
 PARITY = Family(classes=("even", "odd"))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def digits():

@@ -103,6 +103,7 @@ def trainer(cfg: DictConfig, run: Run, module: L.LightningModule, *, step: int =
     quiet = not any(isinstance(c, ProgressBar) for c in callbacks)
     return instantiate(
         cfg.trainer,
+        _convert_="all",
         callbacks=callbacks,
         logger=[curves, *loggers],
         default_root_dir=str(run.path),
@@ -130,7 +131,7 @@ def _fill(node: DictConfig, values: Mapping[str, Any]) -> DictConfig:
 def _checked(node: Any, where: str) -> Any:
     """Instantiate; a rule across arguments that does not hold is a config error that says where."""
     try:
-        return instantiate(node)
+        return instantiate(node, _convert_="all")
     except Exception as error:  # Hydra wraps what a constructor raises
         cause = error.__cause__ or error
         if isinstance(cause, ValueError):

@@ -130,7 +130,7 @@ def families(store: Store, source: Source | None) -> dict[str, Family]:
 
 
 def _probe(config: DictConfig, sample: Sample, features: Tensor) -> list[dict[str, Any]]:
-    module: ProbeModule = instantiate(config)
+    module: ProbeModule = instantiate(config, _convert_="all")
     groups = sample.item if len(sample.item.unique()) < len(sample.item) else None
     return probe(module=module, features=features, labels=sample.labels, families=sample.families, groups=groups)
 

@@ -2,7 +2,8 @@
 
 from saelab.modules.classifier import ClassifierModule
 from saelab.modules.csv import CurvesLogger
-from saelab.modules.probe import ProbeData, ProbeModule
+from saelab.modules.probe_data import ProbeData
+from saelab.modules.probe_module import ProbeModule
 from saelab.modules.sae import SAEModule
 from saelab.modules.throughput import Throughput
 

@@ -60,8 +60,8 @@ class Batches:
             raise ValueError(f"rank={rank} must lie in 0 to world-1, and world={world}")
         if min(self.rows, batch_size) < world:
             raise ValueError(
-                f"batch_size={batch_size} over the {self.rows} rows of {split!r} cannot feed {world} processes; it counts "
-                f"the rows of all of them together: use at least {world}, or fewer processes"
+                f"batch_size={batch_size} over the {self.rows} rows of {split!r} cannot feed {world} processes; it "
+                f"counts the rows of all of them together: use at least {world}, or fewer processes"
             )
         self.store, self.split, self.site = store, split, site
         self.target_site = None if target_site == site else target_site

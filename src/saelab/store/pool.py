@@ -106,7 +106,9 @@ class PoolBatches(Batches):
         """Memory for a pool, that of an epoch gone by if there is some: fresh memory is as slow as reading the rows."""
         if self.spare:
             return self.spare.pop()
-        n = min(self.pool_rows, self.rows) // self.world + self.batch_size + 1
+        pool = min(self.pool_rows, self.rows)
+        # A batch that the pool cuts may be this rank's in the greater part, and ranks' shares differ by a row.
+        n = min(pool, (pool // self.batch_size + 2) * -(-self.batch_size // self.world) + 1)
         x = torch.empty(n, self.width)
         return x, x if self.target_site is None else torch.empty(n, self.target_width)
 
