@@ -62,6 +62,21 @@ def test_topk_keeps_the_largest_of_every_row() -> None:
         assert sorted(v for v in f.tolist() if v != 0) == sorted(v for v in kept if v > 0)
 
 
+def test_balanced_biases_let_every_latent_fire_on_k_of_d_sae_rows() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1000, 6) * torch.tensor([9.0, 3.0, 1.0, 1.0, 0.5, 0.1]) + 2
+    sae = TopK(d_in=6, d_sae=20, k=5)
+    sae.init_from_(x)
+    fired = (sae.preactivate(x * sae.scale) > 1e-6).sum(0)
+    assert (fired - 250).abs().max() <= 1
+    plain = TopK(d_in=6, d_sae=20, k=5, b_enc_init="zeros")
+    plain.init_from_(x)
+    assert not plain.b_enc.any()
+    everything = TopK(d_in=6, d_sae=20, k=20)
+    everything.init_from_(x)
+    assert not everything.b_enc.any()
+
+
 @pytest.mark.parametrize("k", [1, 20])
 def test_topk_limits(k: int) -> None:
     sae = TopK(d_in=3, d_sae=20, k=k)

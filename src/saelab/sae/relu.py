@@ -19,7 +19,7 @@ class ReLU(SAE):
     Args:
         l1: the penalty's weight. Inputs have E‖x‖² = d, so the reconstruction starts near d: a weight that suits one
             layer suits another.
-        decoder, and the rest: see `SAE`.
+        d_in, and the rest: see `SAE`.
     """
 
     def __init__(self, *, l1: float = 1.0, **common: Unpack[Common]) -> None:
