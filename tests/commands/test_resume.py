@@ -43,9 +43,12 @@ def final(logs: Path, name: str = "quickstart") -> tuple[dict[str, float], list[
     return read(path / "metrics.json"), [{k: v for k, v in row.items() if k != "samples_per_s"} for row in curves]
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_run_continues_to_the_same_numbers(sent: signal.Signals, straight: Path, tmp_path: Path) -> None:
-    process = start(tmp_path)
+@pytest.mark.parametrize(("sent", "every"), [(signal.SIGKILL, 4), (signal.SIGINT, 4), (signal.SIGKILL, "null")])
+def test_a_stopped_run_continues_to_the_same_numbers(
+    sent: signal.Signals, every: int | str, straight: Path, tmp_path: Path
+) -> None:
+    """From a checkpoint in the middle of an epoch, and from one at its end."""
+    process = start(tmp_path, f"callbacks.last.every_n_train_steps={every}")
     wait_for(tmp_path, "runs/quickstart/*/checkpoints/last.ckpt", process)
     process.send_signal(sent)
     process.wait()

@@ -68,8 +68,14 @@ def test_ramp_rises_holds_and_falls() -> None:
 
 @pytest.mark.parametrize(
     ("options", "steps"),
-    [({}, 24), ({"max_steps": 10}, 10), ({"limit_train_batches": 3}, 9), ({"limit_train_batches": 0.5}, 12)]
-    + [({"accumulate_grad_batches": 3}, 9), ({"overfit_batches": 2}, 6)],
+    [
+        ({}, 24),
+        ({"max_steps": 10}, 10),
+        ({"limit_train_batches": 3}, 9),
+        ({"limit_train_batches": 0.5}, 12),
+        ({"accumulate_grad_batches": 3}, 9),
+        ({"overfit_batches": 2}, 6),
+    ],
 )
 def test_training_steps_are_those_that_are_taken(options: dict[str, Any], steps: int, tmp_path: Path) -> None:
     fit, sae = trainer(tmp_path, **options), module()

@@ -16,7 +16,7 @@ from saelab.plots.latents import latents
 from saelab.plots.read import number, read_rows, series
 from saelab.plots.source import source
 from saelab.plots.style import spread
-from saelab.plots.sweep import roles, sweep
+from saelab.plots.sweep import by_setting, limits, roles, sweep
 
 
 def write(path, rows):
@@ -162,7 +162,7 @@ def test_sweep_draws_a_line_per_group(tmp_path):
     ]
     rows += [{"job": 9, "model": "relu", "model.k": 9, "seed": 1, "status": "failed"}]
     write(tmp_path / "sweep.csv", rows)
-    assert roles(read_rows(tmp_path / "sweep.csv")) == ("model", "model.k")
+    assert roles(by_setting(read_rows(tmp_path / "sweep.csv")[:4])) == (["model"], ["model.k"])
     figure = sweep(tmp_path / "sweep.csv")
     (ax,) = figure.axes
     assert [len(line.get_xdata()) for line in ax.lines] == [2, 2]
@@ -175,11 +175,74 @@ def test_sweep_of_two_numbers_and_of_none(tmp_path):
         {"job": i, "k": k, "d_sae": d, "test/acc": 0.5} for i, (k, d) in enumerate([(1, 8), (2, 8), (4, 8), (1, 16)])
     ]
     write(tmp_path / "sweep.csv", rows)
-    assert roles(read_rows(tmp_path / "sweep.csv")) == ("d_sae", "k")
-    assert [len(line.get_xdata()) for line in sweep(tmp_path / "sweep.csv").axes[0].lines] == [1, 3]
+    assert roles(by_setting(read_rows(tmp_path / "sweep.csv"))) == (["d_sae"], ["k"])
+    assert [len(line.get_xdata()) for line in sweep(tmp_path / "sweep.csv").axes[0].lines] == [3, 1]
     write(tmp_path / "sweep.csv", [{"job": 0, "status": "failed"}])
     with pytest.raises(ValueError, match="no finished run"):
         sweep(tmp_path / "sweep.csv")
+
+
+def swept(tmp_path, *rows):
+    """The figure of a sweep with these columns per run."""
+    write(tmp_path / "sweep.csv", [{"job": i, "status": "finished", **row} for i, row in enumerate(rows)])
+    return sweep(tmp_path / "sweep.csv")
+
+
+def test_sweep_over_seeds_alone_has_dots_and_their_mean(tmp_path):
+    ev, dead = (0.97381, 0.97372, 0.97374), (0.006, 0.004, 0.005)
+    figure = swept(
+        tmp_path, *({"seed": i, "test/ev": ev[i], "test/l0": 32 - i / 1e3, "test/dead": dead[i]} for i in range(3))
+    )
+    assert [ax.get_ylabel() for ax in figure.axes] == ["Explained variance", "Active latents per row", "Dead latents"]
+    written = [text.replace("\N{NO-BREAK SPACE}", " ") for text in texts(figure)]
+    assert {"97.376 ± 0.005 %", "32 ± 0", "0.5 ± 0.1 %"} <= set(written)
+    assert any("over 3 seeds" in text for text in written)
+    for ax, least in zip(figure.axes, (0.02, 3.2, 0.02), strict=True):
+        dots, mean = ax.lines
+        assert dots.get_linestyle() == "None" and len(dots.get_xdata()) == 3
+        assert mean.get_xdata()[0] == pytest.approx(np.mean(dots.get_xdata()))
+        assert np.ptp(ax.get_xlim()) >= 0.99 * least
+
+
+def test_sweep_with_seeds_joins_means_and_shows_the_spread(tmp_path):
+    rows = [{"k": k, "seed": s, "test/ev": 0.8 + k / 100 + s / 50, "test/l0": k} for k in (4, 8, 12) for s in (0, 1, 2)]
+    figure = swept(tmp_path, *rows)
+    (ax,) = figure.axes
+    (line,) = [line for line in ax.lines if line.get_linestyle() == "-"]
+    assert line.get_xdata().tolist() == [4, 8, 12]
+    assert line.get_ydata() == pytest.approx([0.86, 0.90, 0.94])
+    dots = [c for c in ax.collections if isinstance(c, mpl.collections.PathCollection)]
+    assert [len(c.get_offsets()) for c in dots] == [3, 3, 3]
+    bars = [c.get_segments()[0] for c in ax.collections if isinstance(c, mpl.collections.LineCollection)]
+    assert [np.ptp(bar[:, 1]) for bar in bars] == pytest.approx([0.04] * 3)
+    assert any("means over 3 seeds; bars: ± one standard deviation" in text for text in texts(figure))
+
+
+def test_sweep_of_steady_l0_runs_along_the_swept_number_or_has_categories(tmp_path):
+    ax = swept(tmp_path, *({"lr": lr, "test/ev": 0.9, "test/l0": 32 + lr / 10} for lr in (1, 2, 3))).axes[0]
+    assert ax.get_xlabel() == "lr" and ax.lines[0].get_xdata().tolist() == [1, 2, 3]
+    ax = swept(tmp_path, *({"lr": lr, "test/ev": 0.9, "test/l0": 32 + lr} for lr in (1, 2, 3))).axes[0]
+    assert ax.get_xlabel().startswith("active latents")
+    ax = swept(tmp_path, *({"model": m, "test/ev": 0.9, "test/l0": 32} for m in ("topk", "relu"))).axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["topk", "relu"]
+    assert [line.get_linestyle() for line in ax.lines] == ["None"]
+
+
+def test_sweep_leaves_out_silent_runs_and_says_so(tmp_path):
+    rows = [
+        {"d": d, "l1": 10.0 / n if n else 99, "test/ev": n / 100, "test/l0": n} for d in (8, 9) for n in (0, 1, 5, 20)
+    ]
+    figure = swept(tmp_path, *rows)
+    assert [line.get_xdata().tolist() for line in figure.axes[0].lines] == [[1, 5, 20]] * 2
+    assert "left out: 2 of 8 settings without active latents" in texts(figure)
+
+
+def test_axis_ranges_keep_to_what_matters():
+    assert np.ptp(limits(np.array([0.97, 0.9701]), "test/ev")) == pytest.approx(0.02)
+    assert np.ptp(limits(np.array([0.5, 0.5]), "test/loss")) == pytest.approx(0.05)
+    low, high = limits(np.array([0.0, 0.999]), "test/acc")
+    assert -0.1 < low < 0 and 1 < high < 1.1
+    assert limits(np.array([-3.0, 0.9]), "test/ev")[0] < -3
 
 
 def test_draw_writes_what_there_is_and_keeps_the_users_settings(tmp_path):

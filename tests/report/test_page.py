@@ -168,6 +168,51 @@ def test_comparison_from_a_sweep_table(tmp_path):
     assert "0 of 1 run finished." in read(compare([], tmp_path / "none.html", table=failed)).text
 
 
+def compared(tmp_path, rows, name="sweeps/mnist_topk/2026-01-31_12-05-00"):
+    """The page's text without its table's heads, and its cells marked as best."""
+    out = tmp_path / name / "report.html"
+    rows = [{"job": f"{i:03d}", "status": "finished", **row} for i, row in enumerate(rows)]
+    made = compare([], out, table=write_csv(out.with_name("sweep.csv"), rows))
+    return read(made).text, re.findall(r'class="best">([^<]*)<', made.read_text().replace("\N{NO-BREAK SPACE}", " "))
+
+
+def test_comparison_over_seeds_tells_mean_and_spread(tmp_path):
+    rows = [
+        {"seed": s, "test/ev": ev, "test/dead": d}
+        for s, ev, d in ((0, 0.97, 0.006), (1, 0.98, 0.004), (2, 0.96, 0.005))
+    ]
+    text, marked = compared(tmp_path, rows)
+    assert "Over 3 seeds the explained variance is 97.0 ± 1.0 %; dead latents 0.5 ± 0.1 %." in text
+    assert "mean ± std 97.0 ± 1.0 % 0.5 ± 0.1 % The numbers" in text
+    assert "highest" not in text and "lead" not in text and not marked
+
+
+@pytest.mark.parametrize(("spread", "clear"), [(0.01, True), (0.08, False)])
+def test_comparison_of_settings_over_seeds_weighs_the_spread(tmp_path, spread, clear):
+    rows = [
+        {"k": k, "seed": s, "test/ev": ev + s * spread, "test/l0": k}
+        for k, ev in ((4, 0.5), (8, 0.6))
+        for s in (-1, 0, 1)
+    ]
+    text, marked = compared(tmp_path, rows)
+    told = f"60.0 ± {100 * spread:.1f} %"
+    assert f"Explained variance is highest for k = 8, {told} over 3 seeds" in text
+    assert ("the best is unclear" in text) is not clear
+    assert ("k = 4 with 50.0 ± 8.0 % is within the spread" in text) is not clear
+    assert marked == ([told] if clear else [])
+
+
+def test_comparison_marks_no_ties_and_is_named_after_the_sweep(tmp_path):
+    evs = ((1, 0.9001), (2, 0.9002), (3, 0.8))
+    text, marked = compared(tmp_path, [{"k": k, "test/ev": ev, "test/dead": k / 10} for k, ev in evs])
+    assert text.startswith(
+        "3 runs compared mnist_topk 2026-01-31, 12:05 Explained variance is highest, 90.0 %, for k = 1 and for k = 2."
+    )
+    assert marked == ["10.0 %"]
+    text, _ = compared(tmp_path, [{"k": k, "test/ev": 0.9} for k in (1, 2)], "mine")
+    assert text.startswith("2 runs compared mine Explained variance is 90.0 % in all 2 runs.")
+
+
 def test_words():
     nb = "\N{NO-BREAK SPACE}"
     assert [percent(p) for p in (0.974, 0.9999, 1, 0, 0.0004)] == [

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from saelab.config import ConfigError
 from saelab.data import Source
-from saelab.modules import ClassifierModule, CurvesLogger, SAEModule
+from saelab.modules import AtomicCheckpointIO, ClassifierModule, CurvesLogger, SAEModule
 from saelab.run import Run
 from saelab.store import Store
 
@@ -106,6 +106,7 @@ def trainer(cfg: DictConfig, run: Run, module: L.LightningModule, *, step: int =
         _convert_="all",
         callbacks=callbacks,
         logger=[curves, *loggers],
+        plugins=[AtomicCheckpointIO()],
         default_root_dir=str(run.path),
         enable_progress_bar=not quiet,
         enable_model_summary=False,

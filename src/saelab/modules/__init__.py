@@ -1,5 +1,6 @@
 """The LightningModules: base networks, SAEs, probes; and what their training logs."""
 
+from saelab.modules.checkpoint import AtomicCheckpointIO
 from saelab.modules.classifier import ClassifierModule
 from saelab.modules.csv import CurvesLogger
 from saelab.modules.probe_data import ProbeData
@@ -7,4 +8,12 @@ from saelab.modules.probe_module import ProbeModule
 from saelab.modules.sae import SAEModule
 from saelab.modules.throughput import Throughput
 
-__all__ = ["ClassifierModule", "CurvesLogger", "ProbeData", "ProbeModule", "SAEModule", "Throughput"]
+__all__ = [
+    "AtomicCheckpointIO",
+    "ClassifierModule",
+    "CurvesLogger",
+    "ProbeData",
+    "ProbeModule",
+    "SAEModule",
+    "Throughput",
+]
