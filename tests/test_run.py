@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,6 +70,18 @@ def test_found_by_recipe(tmp_path: Path) -> None:
     assert begun.path.name == "2"
     assert find(tmp_path, "three", finished=True) is None
     assert find(tmp_path, "two", finished=True) is not None
+
+
+def test_a_run_that_another_process_works_on_is_left_to_it(tmp_path: Path) -> None:
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    run = start(tmp_path / "runs/n/1", "one")
+    run.note(pid=other.pid)
+    assert find(tmp_path, "one", finished=False) is None
+    other.kill()
+    other.wait()
+    found = find(tmp_path, "one", finished=False)
+    assert found is not None
+    assert found.path == run.path
 
 
 def test_net_round_trip_and_clear_errors(tmp_path: Path) -> None:

@@ -110,6 +110,19 @@ class Run:
         return json.loads(path.read_text()) if path.exists() else {}
 
     @property
+    def stopped(self) -> bool:
+        """Whether the run ended before it was finished; one that a living process still works on has not."""
+        if self.info["status"] != "running":
+            return self.info["status"] != "finished"
+        try:
+            os.kill(self.info["pid"], 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return self.info["pid"] == os.getpid()
+
+    @property
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint that training left."""
         path = self.path / "checkpoints" / "last.ckpt"
@@ -155,9 +168,9 @@ def runs(log_dir: Path) -> Iterator[Run]:
 
 
 def find(log_dir: Path, recipe: str, *, finished: bool) -> Run | None:
-    """The newest run of a recipe, given by its hash, that is finished, or that is not."""
+    """The newest run of a recipe, given by its hash, that is finished, or that was stopped before it was."""
     for run in runs(log_dir):
-        if run.info["recipe"] == recipe and (run.info["status"] == "finished") == finished:
+        if run.info["recipe"] == recipe and (run.info["status"] == "finished" if finished else run.stopped):
             return run
     return None
 

@@ -18,6 +18,7 @@ def test_parameter_counts() -> None:
     assert count(MLP(n_out=10)) == 269_322
     assert count(MLP(n_out=10, hidden_sizes=(512, 512, 256), dropout=0.0)) == 798_474
     assert count(ConvNet(n_out=10)) == 28_522
+    assert count(ConvNet(n_out=10, kernel_size=5)) == 61_802
     assert count(ViT(n_out=10)) == 803_338
 
 

@@ -14,9 +14,10 @@ from saelab.plots.density import density, frequency
 from saelab.plots.examples import examples
 from saelab.plots.latents import latents
 from saelab.plots.read import number, read_rows, series
+from saelab.plots.settings import by_setting, roles
 from saelab.plots.source import source
 from saelab.plots.style import spread
-from saelab.plots.sweep import by_setting, limits, roles, sweep
+from saelab.plots.sweep import limits, sweep
 
 
 def write(path, rows):

@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from saelab.commands.feed import Feed, feed, shown
+from saelab.commands.feed import Feed, feed
+from saelab.commands.outcome import shown
 from saelab.config import command
 
 console = Console(soft_wrap=True, highlight=False)

@@ -8,18 +8,16 @@ from typing import Any, NamedTuple
 import torch
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from torch import nn
 
 from saelab.commands import build
+from saelab.commands.outcome import announce, shown
 from saelab.commands.recipe import base_recipe, store_recipe
 from saelab.config import ConfigError
 from saelab.config.compose import plain
 from saelab.data import Source
 from saelab.run import Run, find, load_net
 from saelab.store import Store, StoreData, extract, recipe_hash
-
-console = Console(soft_wrap=True, highlight=False)
 
 
 class Feed(NamedTuple):
@@ -82,10 +80,10 @@ def base_run(cfg: DictConfig) -> Run:
     with _lock(log_dir, recipe):
         run = find(log_dir, recipe, finished=True)
         if run is not None:
-            console.print(f"base   [green]found[/]    {shown(run.path)}")
+            announce(f"base   [green]found[/]    {shown(run.path)}")
             return run
         begun = find(log_dir, recipe, finished=False)
-        console.print(f"base   [yellow]{'goes on' if begun else 'training'}[/]")
+        announce(f"base   [yellow]{'goes on' if begun else 'training'}[/]")
         if begun:
             own.paths.run_dir = str(begun.path)
         train(own)
@@ -98,7 +96,7 @@ def _store(cfg: DictConfig, net: nn.Module, source: Source) -> Store:
     recipe = store_recipe(cfg, base_recipe(base_config(cfg)))
     path = build.log_directory(cfg) / "stores" / recipe_hash(recipe)
     there = (path / "meta.json").exists()
-    console.print(f"store  {'[green]found[/]    ' if there else '[yellow]extracting[/]'} {shown(path)}")
+    announce(f"store  {'[green]found[/]    ' if there else '[yellow]extracting[/]'} {shown(path)}")
     try:
         return extract(
             net,
@@ -143,11 +141,3 @@ def _site(cfg: DictConfig, store: Store) -> str:
 def _lock(log_dir: Path, recipe: str) -> FileLock:
     (log_dir / "locks").mkdir(parents=True, exist_ok=True)
     return FileLock(log_dir / "locks" / f"{recipe}.lock")
-
-
-def shown(path: Path) -> str:
-    """A path as short as it can be said from here."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -10,7 +11,6 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from saelab.commands.feed import shown
 from saelab.report import page
 from saelab.run import Run, rank
 
@@ -81,3 +81,11 @@ def send_artifact(cfg: DictConfig, run: Run, trainer: L.Trainer) -> None:
                 if (run.path / file).exists():
                     artifact.add_file(str(run.path / file))
             logger.experiment.log_artifact(artifact)
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be said from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

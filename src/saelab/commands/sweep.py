@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from saelab.commands.feed import shown
+from saelab.commands.outcome import shown
 from saelab.report import compare
 from saelab.run import Run
 

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from saelab.commands import build
 from saelab.commands.examine import examine_classifier, examine_probe, examine_sae
-from saelab.commands.feed import feed, shown, store_data
-from saelab.commands.outcome import announce, closing_table, send_artifact, write_report
+from saelab.commands.feed import base_config, feed, store_data
+from saelab.commands.outcome import announce, closing_table, send_artifact, shown, write_report
 from saelab.commands.recipe import base_recipe, source_recipe, store_recipe, training_recipe
 from saelab.commands.sweep import summarise
 from saelab.config import ConfigError, command
@@ -118,8 +118,6 @@ def run_recipe(cfg: DictConfig, kind: str) -> dict[str, object]:
     if cfg.base is None or not build.is_source(cfg):
         before: dict[str, object] = {"data": source_recipe(plain(cfg.data))}
     else:
-        from saelab.commands.feed import base_config
-
         before = {"store": store_recipe(cfg, base_recipe(base_config(cfg)))}
     after = {"probe": plain(cfg.probe), "site": cfg.store.site if cfg.store else None, "sae": cfg.sae}
     return before | training_recipe(cfg) | after

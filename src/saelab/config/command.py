@@ -27,6 +27,7 @@ from saelab.run import new_directory
 
 Metrics = dict[str, float]
 FLAGS = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "--version")
+VALUED = (*FLAGS, "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 RANKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -62,15 +63,24 @@ def command(
     return decorate
 
 
+def split(args: list[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags with their values, and the overrides, in whatever order they were typed."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    for word in args:
+        value = flags[-1:] and flags[-1].startswith("-") and flags[-1] in VALUED and "=" not in word
+        (flags if word.startswith("-") or value else overrides).append(word)
+    return flags, overrides
+
+
 def _launch(
     name: str, function: Callable[[DictConfig], Metrics], args: list[str], after_sweep: Callable[[Path], None] | None
 ) -> int:
     register()
     set_log_dir()
     configs: list[DictConfig] = []
-    flags = [a for a in args if a.startswith("-")]
+    flags, overrides = split(args)
     multirun = bool({"-m", "--multirun"} & set(flags))
-    overrides = [a for a in args if not a.startswith("-")]
     if not set(flags) & set(FLAGS):
         todo = jobs(name, overrides) if multirun else [overrides]
         configs = [compose(name, job) for job in todo]  # every job is checked before the first begins
@@ -86,7 +96,7 @@ def _launch(
         label = str(OmegaConf.select(configs[0], "name"))
         sweep_dir = Path(given) if given else new_directory(Path(os.environ["SAELAB_LOG_DIR"]) / "sweeps" / label)
         hydra_args = ["hydra.output_subdir=null", f"hydra.sweep.dir={sweep_dir}", "hydra.sweep.subdir=."]
-    sys.argv = [sys.argv[0], *args, *hydra_args]
+    sys.argv = [sys.argv[0], *flags, *overrides, *hydra_args]
     task = functools.partial(_task, function=function, sweep_dir=sweep_dir, failures=failures)
     hydra.main(version_base="1.3", config_path=str(configs_dir()), config_name=name)(task)()
     if sweep_dir is None and failures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,121 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from saelab.plots.read import Row, column, number, read_rows
+from saelab.plots.read import column, number, read_rows
+from saelab.plots.settings import SHARE, Setting, by_setting, headlines, repeat, roles, scale_of, title
 from saelab.plots.style import BLUE, CYCLE, INK, MUTED, label_ends, new, styled
 
 SMALL: dict[str, Any] = {"fontsize": 7.5, "color": MUTED}
-BESIDES = ("job", "status", "run", "name", "wall_s")
-SHOWN = ("test/ev", "test/l0", "test/dead", "test/loss_recovered", "test/acc_recovered", "test/acc", "test/loss")
 SECOND = ("probe/codes/", "test/acc_recovered", "test/loss_recovered", "test/dead", "test/acc", "test/loss")
-TITLES = {
-    "test/ev": "Explained variance",
-    "test/l0": "Active latents per row",
-    "test/acc_recovered": "Accuracy recovered when spliced",
-    "test/loss_recovered": "Loss recovered when spliced",
-    "test/dead": "Dead latents",
-    "test/acc": "Test accuracy",
-    "test/loss": "Test loss",
-}
 STEADY = 0.02  # L0 that varies by less, relative to its largest, says nothing as an axis
 MOST_TICKS = 8
-
-
-class Scale(NamedTuple):
-    """How a metric is written, and the difference below which an axis would show noise."""
-
-    factor: float
-    unit: str
-    digits: tuple[int, int]  # decimals of a mean ± std: at least, at most
-    resolution: float  # of the metric where `relative` is false, else of its mean
-    relative: bool = False
-
-
-SHARE = Scale(100, "\N{NO-BREAK SPACE}%", (1, 3), 0.02)
-PER_ROW = Scale(1, "", (0, 1), 0.1, relative=True)
-PLAIN = Scale(1, "", (3, 5), 0.1, relative=True)
-
-
-class Setting(NamedTuple):
-    """The runs that differ in nothing but their seed."""
-
-    keys: Row
-    rows: list[Row]
-
-    def values(self, metric: str) -> np.ndarray:
-        values = column(self.rows, metric)
-        return values[np.isfinite(values)]
-
-    def mean(self, metric: str) -> float:
-        return float(np.mean(self.values(metric))) if len(self.values(metric)) else math.nan
-
-    def std(self, metric: str) -> float:
-        """Sample standard deviation, nan for fewer than two runs."""
-        return float(np.std(self.values(metric), ddof=1)) if len(self.values(metric)) > 1 else math.nan
-
-    def told(self, metric: str) -> str:
-        """97.38 ± 0.01 %: the spread to one significant digit, and the mean to as many decimals."""
-        scale, std = scale_of(metric), self.std(metric)
-        least, most = scale.digits
-        std = 0.0 if math.isnan(std) else scale.factor * std
-        needed = -math.floor(math.log10(float(f"{std:.0e}"))) if std > 0 else least
-        digits = max(least, needed) if needed <= most else least
-        mean = f"{scale.factor * round(self.mean(metric), 12):.{digits}f}"
-        return f"{mean} ± {std:.{digits}f}{scale.unit}" if len(self.values(metric)) > 1 else mean + scale.unit
-
-
-def scale_of(metric: str) -> Scale:
-    kind = metric.rpartition("/")[2]
-    share = kind in ("ev", "dead", "acc", "f1", "auc", "r2") or kind.endswith(("_acc", "_recovered"))
-    return SHARE if share else PER_ROW if kind == "l0" else PLAIN
-
-
-def headlines(rows: list[Row]) -> list[str]:
-    """The metrics worth a column: the main ones and the accuracies of probes."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return [m for m in SHOWN if m in names] + [m for m in names if m.startswith("probe/") and m.endswith("/acc")]
-
-
-def varied(rows: list[Row]) -> list[str]:
-    """The override columns in which runs differ, seeds included."""
-    names = [name for name in (rows[0] if rows else {}) if "/" not in name and name not in BESIDES]
-    return [name for name in names if len({row[name] for row in rows}) > 1]
-
-
-def by_setting(rows: list[Row]) -> list[Setting]:
-    """Runs grouped by everything that they differ in but seeds, in their order."""
-    names = [name for name in varied(rows) if not name.endswith("seed")]
-    found: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[name] for name in names), []).append(row)
-    return [Setting(dict(zip(names, key, strict=True)), ours) for key, ours in found.items()]
-
-
-def repeat(settings: list[Setting]) -> str:
-    """What the runs of one setting are called: seeds where they differ in it, else runs; empty if none repeats."""
-    repeated = [setting for setting in settings if len(setting.rows) > 1]
-    return "seed" if any(varied(s.rows) for s in repeated) else "run" if repeated else ""
-
-
-def roles(settings: list[Setting]) -> tuple[list[str], list[str]]:
-    """Which keys tell the lines apart, and which order the points along a line (several if each run has only one)."""
-    kinds: dict[str, list[str]] = {}
-    for name in settings[0].keys:
-        ours = [setting.keys[name] for setting in settings]
-        if not any(same_split(ours, other) for other in kinds.values()):
-            kinds[name] = ours
-    text = [name for name, cells in kinds.items() if any(cell and not np.isfinite(number(cell)) for cell in cells)]
-    numeric = sorted((name for name in kinds if name not in text), key=lambda name: -len(set(kinds[name])))
-    value = numeric[:1]
-    for name in numeric[1:]:
-        if all(sum(bool(s.keys[n]) for n in (*value, name)) <= 1 for s in settings):
-            value.append(name)
-    return [name for name in kinds if name not in value], value
-
-
-def same_split(a: list[str], b: list[str]) -> bool:
-    """Whether two columns always change together."""
-    return len(set(a)) == len(set(b)) == len(set(zip(a, b, strict=True)))
 
 
 @styled
@@ -318,10 +211,3 @@ def log_axis(ax: Axes, at: list[float]) -> None:
     ax.xaxis.set_major_locator(LogLocator(subs=(1,) if max(at) > 1000 * min(at) else (1, 2, 5)))
     ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())
-
-
-def title(metric: str) -> str:
-    if metric.startswith("probe/") and metric.count("/") == 3:
-        _, features, family, kind = metric.split("/")
-        return f"Probed {'accuracy' if kind == 'acc' else kind} of {family} ({features})"
-    return TITLES.get(metric, metric)
