@@ -51,7 +51,7 @@ def test_a_stopped_run_continues_to_the_same_numbers(
     process = start(tmp_path, f"callbacks.last.every_n_train_steps={every}")
     wait_for(tmp_path, "runs/quickstart/*/checkpoints/last.ckpt", process)
     process.send_signal(sent)
-    process.wait()
+    assert process.wait() == (130 if sent == signal.SIGINT else -sent)
     if sent == signal.SIGINT:
         (stopped,) = (tmp_path / "runs/quickstart").iterdir()
         assert read(stopped / "run.json")["status"] == "interrupted"

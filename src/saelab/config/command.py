@@ -125,6 +125,8 @@ def _task(
     with _rank_environment(overrides, OmegaConf.select(cfg, "paths.run_dir")):
         try:
             return function(cfg)
+        except SystemExit as stop:  # how Lightning ends after Ctrl-C
+            raise KeyboardInterrupt from stop
         except Exception as error:  # Hydra would print it its own way
             failures.append(error)
             if sweep_dir is not None:
