@@ -50,7 +50,7 @@ def test_multirun_shares_a_store_and_ends_in_a_table(tmp_path: Path) -> None:
 def test_a_failed_job_is_told_and_the_rest_go_on(tmp_path: Path) -> None:
     """k = 4000 is more than there are latents, which only building the SAE can tell."""
     done = run("train", "-m", *FAST, "model.sae.k=4000,4", logs=tmp_path, code=1)
-    assert "k=4000 must be between 1 and d_sae=2048" in done.stderr
+    assert "k=4000 must be between 1 and d_sae=512" in done.stderr
     assert [row["model.sae.k"] for row in table(tmp_path)] == ["4"]
 
 

@@ -37,7 +37,13 @@ def test_every_job_of_a_sweep(name: str) -> None:
     ("group", "name"), [(g, n) for g in ("model", "base", "trainer", "logger", "debug", "callbacks") for n in names(g)]
 )
 def test_choice(group: str, name: str) -> None:
-    compose("train", [f"{group}={name}"])
+    experiment = "mnist_mlp" if group == "model" else "quickstart"
+    compose("train", [f"experiment={experiment}", f"{group}={name}"])
+
+
+@pytest.mark.parametrize("name", [n for n in names("model") if "\nsae:" in (CONFIGS / f"model/{n}.yaml").read_text()])
+def test_quickstart_takes_every_variant(name: str) -> None:
+    assert compose("train", [f"model={name}"]).model.sae.d_sae == 512
 
 
 @pytest.mark.parametrize("name", names("data"))
