@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from programs import CHECKOUT, read, run
@@ -43,6 +44,14 @@ def final(logs: Path, name: str = "quickstart") -> tuple[dict[str, float], list[
     return read(path / "metrics.json"), [{k: v for k, v in row.items() if k != "samples_per_s"} for row in curves]
 
 
+def assert_same(resumed: tuple[Any, list[Any]], straight: tuple[Any, list[Any]]) -> None:
+    """The final metrics to the last bit, and the curves; of these the row that was being written may be lost."""
+    assert resumed[0] == straight[0]
+    lost = [row for row in straight[1] if row not in resumed[1]]
+    assert [row for row in straight[1] if row not in lost] == resumed[1]
+    assert len(lost) <= 1
+
+
 @pytest.mark.parametrize(("sent", "every"), [(signal.SIGKILL, 4), (signal.SIGINT, 4), (signal.SIGKILL, "null")])
 def test_a_stopped_run_continues_to_the_same_numbers(
     sent: signal.Signals, every: int | str, straight: Path, tmp_path: Path
@@ -57,7 +66,7 @@ def test_a_stopped_run_continues_to_the_same_numbers(
         assert read(stopped / "run.json")["status"] == "interrupted"
     done = run("train", *RUN, "ckpt_path=last", logs=tmp_path)
     assert "continues from step" in done.stdout
-    assert final(tmp_path) == final(straight)
+    assert_same(final(tmp_path), final(straight))
 
 
 @pytest.mark.parametrize(
@@ -70,8 +79,8 @@ def test_killed_at_any_moment_the_same_command_finishes(moment: str, straight: P
     process.kill()
     process.wait()
     run("train", *RUN, logs=tmp_path)
-    assert final(tmp_path) == final(straight)
-    assert final(tmp_path, "base_mlp") == final(straight, "base_mlp")
+    assert_same(final(tmp_path), final(straight))
+    assert_same(final(tmp_path, "base_mlp"), final(straight, "base_mlp"))
 
 
 def test_nothing_to_continue_is_said(straight: Path) -> None:

@@ -18,16 +18,17 @@ class CurvesLogger(Logger):
     the checkpoint, so the file of a continued run equals that of one that never stopped.
     """
 
-    def __init__(self, *, path: Path, flush_every: int = 100) -> None:
+    def __init__(self, *, path: Path) -> None:
         super().__init__()
-        self.path, self.flush_every = path, flush_every
+        self.path = path
         self.columns = ["step", "epoch"]
         self.rows: list[dict[str, Any]] = []
-        self.unsaved = 0
+        self.written = 0  # rows that are in the file as they are here
+        self.header: list[str] = []  # the columns of the file
         if path.exists():
             with path.open(newline="") as file:
                 reader = csv.DictReader(file)
-                self.rows = [{k: v for k, v in row.items() if v} for row in reader]
+                self.rows = [{k: v for k, v in row.items() if v} for row in reader if row["step"]]
                 self.columns = list(reader.fieldnames or self.columns)
 
     @property
@@ -45,6 +46,7 @@ class CurvesLogger(Logger):
     def continue_from(self, step: int) -> None:
         """Forget what was logged after a step: it will be logged again."""
         self.rows = [row for row in self.rows if int(row["step"]) < step]
+        self.written = 0
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """The run directory has `config.yaml`."""
@@ -54,21 +56,29 @@ class CurvesLogger(Logger):
         self.columns += [name for name in metrics if name not in self.columns]
         if self.rows and int(self.rows[-1]["step"]) == step:
             self.rows[-1].update(metrics)
+            self.written = min(self.written, len(self.rows) - 1)
         else:
             self.rows.append({"step": step, **metrics})
-        self.unsaved += 1
-        if self.unsaved >= self.flush_every:
-            self.save()
+            if self.written == len(self.rows) - 1 and self.header == self.columns:
+                self._append()
+
+    def _append(self) -> None:
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns, restval="").writerow(self.rows[-1])
+        self.written = len(self.rows)
 
     @rank_zero_only
     def save(self) -> None:
+        """Write the file anew if it is not what it should be; Lightning calls this at every log step."""
+        if self.written == len(self.rows) and self.header == self.columns:
+            return
         partial = self.path.with_suffix(".tmp")
         with partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)
         partial.replace(self.path)
-        self.unsaved = 0
+        self.written, self.header = len(self.rows), list(self.columns)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
