@@ -18,18 +18,28 @@ def random_shift(item: Tensor, most: int) -> tuple[Tensor, Tensor]:
     return rng.integers(item, -most, most + 1), rng.integers(item << 32, -most, most + 1)
 
 
+def tile(pictures: Tensor) -> Tensor:
+    """Each picture twice, side by side, `[b, h, 2 w]`: every cyclic shift of a row is now one run."""
+    return torch.cat([pictures, pictures], dim=2)
+
+
 def roll(pictures: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """Roll each picture cyclically by its own `down` and `right` `[b]`."""
-    h, w = pictures.shape[1:]
-    tiled = torch.cat([pictures, pictures], dim=2)  # every cyclic shift of a row is now one run
-    rows = (torch.arange(h, device=pictures.device) - down[:, None]).remainder_(h)
-    return _runs(tiled, rows, (-right).remainder_(w), w)
+    return roll_tiled(tile(pictures), down, right)
 
 
-def crop(pictures: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-    """The `side` x `side` window of each picture whose corner is (`top`, `left`) `[b]`."""
+def roll_tiled(tiled: Tensor, down: Tensor, right: Tensor, index: Tensor | None = None) -> Tensor:
+    """`roll` of pictures that `tile` made wide: of all of them, or of those at `index` `[b]`."""
+    h, w = tiled.shape[1], tiled.shape[2] // 2
+    rows = torch.arange(h, device=tiled.device) + (-down).remainder_(h)[:, None]
+    rows -= h * (rows >= h)
+    return _runs(tiled, rows, (-right).remainder_(w), w, index)
+
+
+def crop(pictures: Tensor, top: Tensor, left: Tensor, side: int, index: Tensor | None = None) -> Tensor:
+    """The `side` x `side` window, with its corner at (`top`, `left`) `[b]`, of each picture or of those at `index`."""
     rows = torch.arange(side, device=pictures.device) + top[:, None]
-    return _runs(pictures, rows, left, side)
+    return _runs(pictures, rows, left, side, index)
 
 
 def jitter(pictures: Tensor, down: Tensor, right: Tensor, most: int) -> Tensor:
@@ -38,12 +48,12 @@ def jitter(pictures: Tensor, down: Tensor, right: Tensor, most: int) -> Tensor:
     return crop(padded, most - down, most - right, pictures.shape[-1])
 
 
-def _runs(pictures: Tensor, rows: Tensor, start: Tensor, length: int) -> Tensor:
-    """`[b, r, length]`: of picture i the rows `rows[i]` (`[b, r]`), from column `start[i]` on."""
-    b, h, w = pictures.shape
-    runs = pictures.as_strided((b, h, w - length + 1, length), (h * w, w, 1, 1))
-    every = torch.arange(b, device=pictures.device)
-    return runs[every[:, None], rows, start[:, None]]
+def _runs(pictures: Tensor, rows: Tensor, start: Tensor, length: int, index: Tensor | None = None) -> Tensor:
+    """`[b, r, length]`: of picture i, or `index[i]`, the rows `rows[i]` (`[b, r]`), from column `start[i]` on."""
+    n, h, w = pictures.shape
+    runs = pictures.as_strided((n, h, w - length + 1, length), (h * w, w, 1, 1))
+    index = torch.arange(n, device=pictures.device) if index is None else index
+    return runs[index[:, None], rows, start[:, None]]
 
 
 def rotate(pictures: Tensor, angle: Tensor) -> Tensor:

@@ -95,8 +95,8 @@ class LowFreqTag(TagSource):
     def still(self, pictures: Tensor) -> Tensor:
         return pictures[:, _MARGIN:-_MARGIN, _MARGIN:-_MARGIN].contiguous()
 
-    def moved(self, pictures: Tensor, item: Tensor) -> Tensor:
+    def moved(self, bank: Tensor, index: Tensor, item: Tensor) -> Tensor:
         if self.jitter_max == 0:
-            return self.still(pictures)
+            return self.still(bank.index_select(0, index))
         down, right = random_shift(item, self.jitter_max)
-        return crop(pictures, down + _MARGIN, right + _MARGIN, SIDE)
+        return crop(bank, down + _MARGIN, right + _MARGIN, SIDE, index)

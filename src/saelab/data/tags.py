@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from saelab.data import checks, rng
-from saelab.data.augment import add_noise_, random_shift, roll
+from saelab.data.augment import add_noise_, random_shift, roll_tiled, tile
 from saelab.data.images import DigitSource, Epoch
 
 _CHUNK = 1024  # pictures made at a time, which bounds the memory that random bits take
@@ -56,12 +56,16 @@ class TagSource(DigitSource):
         """Pictures in [0, 1], `[n, h, w]`, of classes `digit` `[n, 1]` with numbers `j` `[n, 1]`."""
         raise NotImplementedError
 
-    def moved(self, pictures: Tensor, item: Tensor) -> Tensor:
-        """The pictures of the bank, moved at random: `[b, 28, 28]`; `item` `[b]` holds random bits for each."""
+    def moved(self, bank: Tensor, index: Tensor, item: Tensor) -> Tensor:
+        """Pictures `index` of the bank, moved at random: `[b, 28, 28]`; `item` `[b]` holds random bits for each."""
         raise NotImplementedError
 
     def still(self, pictures: Tensor) -> Tensor:
-        """The pictures of the bank, unmoved: `[b, 28, 28]`."""
+        """Pictures as they lie in the bank, unmoved: `[b, 28, 28]`."""
+        return pictures
+
+    def keep(self, pictures: Tensor) -> Tensor:
+        """All base pictures as the bank holds them, ready to be moved."""
         return pictures
 
     def size(self, split: str) -> int:
@@ -72,12 +76,12 @@ class TagSource(DigitSource):
         self._bank(unseen=False)
 
     def pixels(self, split: str, index: Tensor, epoch: Epoch = 0) -> tuple[Tensor, Tensor]:
-        pictures = self._bank(unseen=split == "test_unseen").index_select(0, index)
+        bank = self._bank(unseen=split == "test_unseen")
         labels = self._digits[index.div(self.images_per_class, rounding_mode="floor")]
         if not self.augment or not (split == "train" or self.augment_eval):
-            return self.still(pictures)[:, None], labels
+            return self.still(bank.index_select(0, index))[:, None], labels
         item = rng.bits(rng.key(self.kind, "augment", self.seed, split), epoch if split == "train" else 0, index)
-        pictures = self.moved(pictures, item)
+        pictures = self.moved(bank, index, item)
         if self.gaussian_std > 0:
             add_noise_(pictures, self.gaussian_std, item)
         return pictures[:, None], labels
@@ -93,7 +97,7 @@ class TagSource(DigitSource):
 
     def _bank(self, unseen: bool) -> Tensor:
         if unseen not in self._banks:
-            self._banks[unseen] = self.base_pictures(unseen).to(self.device)
+            self._banks[unseen] = self.keep(self.base_pictures(unseen)).to(self.device)
         return self._banks[unseen]
 
 
@@ -102,5 +106,13 @@ class RolledTagSource(TagSource):
 
     shift_max: int
 
-    def moved(self, pictures: Tensor, item: Tensor) -> Tensor:
-        return roll(pictures, *random_shift(item, self.shift_max)) if self.shift_max > 0 else pictures
+    def keep(self, pictures: Tensor) -> Tensor:
+        return tile(pictures)
+
+    def still(self, pictures: Tensor) -> Tensor:
+        return pictures[:, :, : pictures.shape[2] // 2].contiguous()
+
+    def moved(self, bank: Tensor, index: Tensor, item: Tensor) -> Tensor:
+        if self.shift_max == 0:
+            return self.still(bank.index_select(0, index))
+        return roll_tiled(bank, *random_shift(item, self.shift_max), index)
