@@ -14,7 +14,6 @@ from saelab.data.source import Family
 
 FACTORS = ("size", "tx", "ty", "aspect", "rotation", "thickness", "brightness", "p_shape")
 _CHUNK = 256  # pictures drawn at a time, so that the working memory stays in the processor's cache
-_LOG2E = math.log2(math.e)
 
 
 class Loops(ImageSource):
@@ -119,9 +118,9 @@ def _draw(factors: Tensor, side: int, antialias: bool, out: Tensor) -> None:
     v = (dx * (-sin / size) + dy * (cos / size)).abs_()
     larger = torch.maximum(u, v)
     q = torch.minimum(u, v, out=v).div_(larger)
-    # q^p as 2^(p log2 q); log2 0 = -inf is right, since 2^-inf = 0
-    power = q.log2_().mul_(p).exp2_()
-    r = power.log1p_().mul_(_LOG2E / p).exp2_().mul_(larger)
+    # q^p as e^(p log q); log 0 = -inf is right, since e^-inf = 0. Not base 2: exp2's last bit depends on the batch.
+    power = q.log_().mul_(p).exp_()
+    r = power.log1p_().mul_(1 / p).exp_().mul_(larger)
     radius = (long + size) / 2
     slope = 2 * radius if antialias else torch.full_like(radius, 1e9)
     height = thickness / (2 * radius) * slope + 0.5
