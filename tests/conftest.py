@@ -14,7 +14,7 @@ from jaxtyping import install_import_hook
 
 # Before anything of the project is imported: its shape annotations are checked while the tests run.
 _hook = install_import_hook(
-    ["saelab.sae", "saelab.metrics", "saelab.kernels", "saelab.analysis", "saelab.nets"], "beartype.beartype"
+    ["saelab.sae", "saelab.metrics", "saelab.kernels", "saelab.analysis", "saelab.nets"], "shapes.checked"
 )
 
 import pytest  # noqa: E402

@@ -64,7 +64,7 @@ def test_the_variant_it_shows_works() -> None:
     from torch import Tensor
 
     from saelab.sae import SAE
-    from saelab.sae.base import Common
+    from saelab.sae.step import Common
 
     (code,) = [b for b in blocks("python") if "class AbsTopK" in b]
     names: dict[str, object] = {"torch": torch, "SAE": SAE, "Common": Common, "Unpack": Unpack}

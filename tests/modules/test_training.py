@@ -106,7 +106,7 @@ def test_sparsity_warms_up(tmp_path: Path) -> None:
 def test_data_is_seen_once_before_training(tmp_path: Path) -> None:
     sae, data = module(), Data()
     trainer(tmp_path, max_epochs=1).fit(sae, datamodule=data)
-    assert sae.sae.scale.item() == pytest.approx((8 / data.x.square().sum(1).mean()).sqrt().item(), rel=1e-5)
+    assert sae.sae.norm.scale.item() == pytest.approx((8 / data.x.square().sum(1).mean()).sqrt().item(), rel=1e-5)
     torch.testing.assert_close(sae.centre, data.x.mean(0))
 
 

@@ -62,19 +62,19 @@ def test_topk_keeps_the_largest_of_every_row() -> None:
         assert sorted(v for v in f.tolist() if v != 0) == sorted(v for v in kept if v > 0)
 
 
-def test_balanced_biases_let_every_latent_fire_on_k_of_d_sae_rows() -> None:
+def test_start_l0_lets_every_latent_fire_on_that_share_of_rows() -> None:
     torch.manual_seed(0)
     x = torch.randn(1000, 6) * torch.tensor([9.0, 3.0, 1.0, 1.0, 0.5, 0.1]) + 2
-    sae = TopK(d_in=6, d_sae=20, k=5)
+    sae = TopK(d_in=6, d_sae=20, k=5, start_l0=5)
     sae.init_from_(x)
-    fired = (sae.preactivate(x * sae.scale) > 1e-6).sum(0)
+    fired = (sae.preactivate(sae.norm(x)) > 1e-6).sum(0)
     assert (fired - 250).abs().max() <= 1
-    plain = TopK(d_in=6, d_sae=20, k=5, b_enc_init="zeros")
+    plain = TopK(d_in=6, d_sae=20, k=5)
     plain.init_from_(x)
     assert not plain.b_enc.any()
-    everything = TopK(d_in=6, d_sae=20, k=20)
+    everything = TopK(d_in=6, d_sae=20, k=20, start_l0=20)
     everything.init_from_(x)
-    assert not everything.b_enc.any()
+    assert (everything.preactivate(everything.norm(x)) > 0).all()
 
 
 @pytest.mark.parametrize("k", [1, 20])
@@ -83,7 +83,7 @@ def test_topk_limits(k: int) -> None:
     x = torch.randn(30, 3)
     assert (sae.encode(x) != 0).sum(1).max() <= k
     if k == 20:
-        torch.testing.assert_close(sae.encode(x), sae.preactivate(x * sae.scale).relu())
+        torch.testing.assert_close(sae.encode(x), sae.preactivate(sae.norm(x)).relu())
 
 
 def test_auxk_by_hand() -> None:

@@ -58,7 +58,8 @@ def _check_target(node: Mapping[str, Any], where: str) -> None:
     parameters, hints, takes_any = signature(target)
     name = str(node["_target_"]).rsplit(".", 1)[-1]
     given = {k: v for k, v in node.items() if k not in HYDRA_KEYS}
-    for key, value in given.items():
+    order = {key: place for place, key in enumerate(parameters)}  # a target's own keys first: others may follow them
+    for key, value in sorted(given.items(), key=lambda pair: order.get(pair[0], -1)):
         if key not in parameters:
             if takes_any:
                 continue

@@ -51,24 +51,27 @@ class SAEModule(L.LightningModule):
         self.lr_warmup, self.lr_decay = lr_warmup, lr_decay
         self.lr_shape: Shape = lr_shape
         self.sparsity_warmup, self.init_rows = sparsity_warmup, init_rows
-        self.tally = Tally(d_out=sae.d_in, d_sae=sae.d_sae)
+        self.tally = Tally(d_out=sae.d_out, d_sae=sae.d_sae)
         # A constant near the mean of the activations, so that variances keep their digits.
-        self.register_buffer("centre", torch.zeros(sae.d_in), persistent=False)
+        self.register_buffer("centre", torch.zeros(sae.d_out), persistent=False)
         self.tables: dict[str, dict[str, Tensor]] = {}
 
     def on_train_start(self) -> None:
         """Initialise from data, once: not when training continues from a checkpoint, which is restored by now."""
-        rows = self._first_rows()
-        self.centre = rows.mean(0)
+        x, y = self._first_rows()
+        self.centre = (x if y is None else y).mean(0)
         if self.global_step == 0:
-            self.sae.init_from_(rows)
+            self.sae.init_from_(x, y)
 
-    def _first_rows(self) -> Tensor:
+    def _first_rows(self) -> tuple[Tensor, Tensor | None]:
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        return data.store.read("train", data.site, slice(0, self.init_rows)).to(self.device)
+        sites = [data.site, data.target_site] if self.sae.transcoder else [data.site]
+        rows = [data.store.read("train", site, slice(0, self.init_rows)).to(self.device) for site in sites]
+        return rows[0], rows[1] if self.sae.transcoder else None
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        s = self.sae.step(batch.x)
+        self.sae.anneal_(self.global_step / self.total_steps)
+        s = self.sae.step(batch.x, batch.y if self.sae.transcoder else None)
         terms = self.sae.losses(s)
         if "sparsity" in terms and self.sparsity_warmup:
             terms["sparsity"] = terms["sparsity"] * self._sparsity_scale()
@@ -85,6 +88,7 @@ class SAEModule(L.LightningModule):
     def _log_batch(self, y: Tensor, y_hat: Tensor, f: Tensor, terms: dict[str, Tensor]) -> None:
         ev = 1 - (y - y_hat).square().sum() / (y - y.mean(0)).square().sum()
         facts = {**terms, "ev": ev, "l0": (f != 0).sum() / len(f), "dead": self.sae.dead.float().mean()}
+        facts |= self.sae.facts()
         self.log_dict({f"train/{k}": v.detach().float() for k, v in facts.items()})
         self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
 
@@ -103,7 +107,7 @@ class SAEModule(L.LightningModule):
 
     def _evaluate(self, batch: Any) -> None:
         f = self.sae.encode(batch.x)
-        self.tally.update(batch.x, self.sae.decode(f), f, self.centre)
+        self.tally.update(batch.y if self.sae.transcoder else batch.x, self.sae.decode(f, batch.x), f, self.centre)
 
     def on_validation_epoch_end(self) -> None:
         self._log_split("val")

@@ -1,9 +1,25 @@
-"""Where parameters start, from data."""
+"""Where parameters start."""
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+
+START_ROWS = 4096  # enough to place a quantile of l0 / d_sae
+
+
+def unit_rows(n: int, d: int) -> Float[Tensor, "n d"]:
+    """Random directions: Gaussian rows brought to norm one."""
+    return nn.functional.normalize(torch.randn(n, d), dim=1)
+
+
+def upper_quantile(pre: Float[Tensor, "n s"], fraction: float) -> Float[Tensor, " s"]:
+    """The level that each column exceeds on `fraction` of its rows; below them all if that is every row."""
+    below = round(len(pre) * (1 - fraction))
+    if below == 0:
+        return pre.amin(0) - pre.abs().amax(0).clamp_min(1) * 1e-3
+    return pre.kthvalue(below, dim=0).values
 
 
 def geometric_median(x: Float[Tensor, "n d"], *, steps: int = 100, tol: float = 1e-6) -> Float[Tensor, " d"]:

@@ -7,7 +7,8 @@ from typing import Unpack
 from jaxtyping import Float
 from torch import Tensor
 
-from saelab.sae.base import SAE, Common, Step
+from saelab.sae.base import SAE
+from saelab.sae.step import Common, Step
 
 
 class ReLU(SAE):

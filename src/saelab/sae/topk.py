@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, Unpack
+from typing import Unpack
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saelab.sae.base import SAE, Common
-
-BALANCE_ROWS = 4096  # enough to place a quantile of k / d_sae
+from saelab.sae.base import SAE
+from saelab.sae.step import Common
 
 
 class TopK(SAE):
@@ -21,28 +19,15 @@ class TopK(SAE):
 
     Args:
         k: codes a row may use.
-        b_enc_init: `balanced` starts each latent's bias where its pre-activation is positive on k of d_sae rows, so
-            that all begin by firing about equally often; `zeros` lets a few directions of large variance take all.
         d_in, and the rest: see `SAE`.
     """
 
-    def __init__(
-        self, *, k: int = 32, b_enc_init: Literal["zeros", "balanced"] = "balanced", **common: Unpack[Common]
-    ) -> None:
+    def __init__(self, *, k: int = 32, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         if not 1 <= k <= self.d_sae:
             raise ValueError(f"k={k} must be between 1 and d_sae={self.d_sae}.")
-        self.k, self.b_enc_init = k, b_enc_init
+        self.k = k
 
     def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
         values, rows = pre.topk(self.k, dim=-1, sorted=False)
         return pre.new_zeros(pre.shape).scatter(-1, rows, values.relu())
-
-    @torch.no_grad()
-    def init_from_(self, x: Float[Tensor, "n i"]) -> None:
-        super().init_from_(x)
-        if self.b_enc_init == "balanced":
-            pre = self.preactivate(x[:BALANCE_ROWS] * self.scale)
-            below = round(len(pre) * (1 - self.k / self.d_sae))
-            if below > 0:  # else every latent may fire on every row
-                self.b_enc.sub_(pre.kthvalue(below, dim=0).values)
