@@ -27,7 +27,7 @@ class Rows(NamedTuple):
 class Data(L.LightningDataModule):
     """512 rows in 8 dimensions, as a store would serve them."""
 
-    site = "s"
+    site, target_site = "s", None
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from saelab.metrics import recovered
 
-Edit = Callable[[Tensor], Tensor]
+Edit = Callable[[Tensor, Tensor], Tensor]  # of the rows an SAE reads and of those it gives: what takes their place
 
 
 class Spliced(NamedTuple):
@@ -36,13 +36,16 @@ class Spliced(NamedTuple):
 
 @torch.no_grad()
 def splice_scores(
-    net: nn.Module, batches: Iterable[Any], at: Callable[[Edit], AbstractContextManager[Any]], reconstruct: Edit
+    net: nn.Module,
+    batches: Iterable[Any],
+    at: Callable[[Edit], AbstractContextManager[Any]],
+    reconstruct: Callable[[Tensor], Tensor],
 ) -> Spliced:
     """Run the network three ways over batches with `.x` and `.y`; `at(edit)` puts an edit at the site.
 
     Targets are classes `[b]` (cross-entropy, accuracy) or float vectors `[b, c]` (BCE, exact match).
     """
-    ways = (nullcontext, lambda: at(torch.zeros_like), lambda: at(reconstruct))
+    ways = (nullcontext, lambda: at(lambda x, y: torch.zeros_like(y)), lambda: at(lambda x, y: reconstruct(x)))
     loss, right, rows = [0.0] * 3, [0.0] * 3, 0
     for batch in batches:
         rows += len(batch.y)

@@ -75,15 +75,16 @@ def classifier(cfg: DictConfig, data: Source) -> ClassifierModule:
     return module
 
 
-def sae_spec(cfg: DictConfig, d_in: int) -> dict[str, Any]:
-    """The SAE's config with the store's width filled in."""
-    return cast(dict[str, Any], OmegaConf.to_container(cfg.model.sae, resolve=True)) | {"d_in": d_in}
+def sae_spec(cfg: DictConfig, d_in: int, d_out: int) -> dict[str, Any]:
+    """The SAE's config with the store's widths filled in: `d_out` only where there is a target site."""
+    widths = {"d_in": d_in, "d_out": d_out if cfg.store and cfg.store.target else None}
+    return cast(dict[str, Any], OmegaConf.to_container(cfg.model.sae, resolve=True)) | widths
 
 
-def sae(cfg: DictConfig, d_in: int) -> SAEModule:
+def sae(cfg: DictConfig, d_in: int, d_out: int) -> SAEModule:
     """The module of an SAE."""
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    return _checked(_filled(cfg.model, sae=sae_spec(cfg, d_in)), "model")
+    return _checked(_filled(cfg.model, sae=sae_spec(cfg, d_in, d_out)), "model")
 
 
 def trainer(cfg: DictConfig, run: Run, module: L.LightningModule, *, step: int = 0) -> L.Trainer:

@@ -39,13 +39,13 @@ def main(cfg: DictConfig) -> dict[str, float]:
 def evaluate_sae(cfg: DictConfig, run: Run) -> dict[str, float]:
     """EV, MSE, L0, L1 and dead latents of an SAE on a split of its store."""
     sae = load_sae(run.path).to(cfg.device)
-    store, site = Store(run.info["store"]["path"]), run.info["store"]["site"]
-    data = StoreData(store=store, site=site, batch_size=cfg.batch_size, device=cfg.device)
-    tally = Tally(d_out=sae.d_in, d_sae=sae.d_sae).to(cfg.device)
-    centre = store.mean("train", site).float().to(cfg.device)
+    store, site, target = (run.info["store"][key] for key in ("path", "site", "target"))
+    data = StoreData(store=Store(store), site=site, target_site=target, batch_size=cfg.batch_size, device=cfg.device)
+    tally = Tally(d_out=sae.d_out, d_sae=sae.d_sae).to(cfg.device)
+    centre = data.store.mean("train", target or site).float().to(cfg.device)
     for batch in data.loader(cfg.split):
         f = sae.encode(batch.x)
-        tally.update(batch.x, sae.decode(f), f, centre)
+        tally.update(batch.y, sae.decode(f, batch.x), f, centre)
     return {f"{cfg.split}/{k}": float(v) for k, v in tally.compute().items() if k != "density"}
 
 

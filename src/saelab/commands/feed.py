@@ -25,6 +25,7 @@ class Feed(NamedTuple):
 
     store: Store
     site: str
+    target: str | None  # the site that a transcoder predicts
     base: Run | None
     source: Source | None
     net: nn.Module | None
@@ -37,6 +38,7 @@ class Feed(NamedTuple):
                 "path": str(path),
                 "hash": self.store.meta.hash,
                 "site": self.site,
+                "target": self.target,
                 "rows": sum(self.store.rows(split) for split in self.store.splits),
             }
         }
@@ -51,7 +53,7 @@ def feed(cfg: DictConfig) -> Feed:
     """The activations a config asks for; the base network and the store are reused when they are there."""
     if not build.is_source(cfg):
         store = build.stored(cfg)
-        return Feed(store, _site(cfg, store), None, None, None)
+        return Feed(store, _site(cfg, store), _target(cfg, store), None, None, None)
     if cfg.base is None or cfg.store is None:
         missing = "base" if cfg.base is None else "store"
         raise ConfigError(f"'{missing}' is null: an SAE or a probe needs one, e.g. base=mlp store=default.")
@@ -59,7 +61,7 @@ def feed(cfg: DictConfig) -> Feed:
     source = build.source(cfg)
     net = load_net(base.path)
     store = Store(cfg.store.path) if cfg.store.path else _store(cfg, net, source)
-    return Feed(store, _site(cfg, store), base, source, net)
+    return Feed(store, _site(cfg, store), _target(cfg, store), base, source, net)
 
 
 def base_config(cfg: DictConfig) -> DictConfig:
@@ -121,6 +123,7 @@ def store_data(cfg: DictConfig, given: Feed) -> StoreData:
     return StoreData(
         store=given.store,
         site=given.site,
+        target_site=given.target,
         batch_size=cfg.batch_size,
         seed=cfg.seed,
         memory_limit_gb=options.memory_limit_gb,
@@ -135,6 +138,15 @@ def _site(cfg: DictConfig, store: Store) -> str:
         return next(iter(store.sites))
     if wanted not in store.sites:
         raise ConfigError(f"'store.site' is {wanted!r}: choose one of {', '.join(store.sites)}.")
+    return wanted
+
+
+def _target(cfg: DictConfig, store: Store) -> str | None:
+    wanted = cfg.store.target if cfg.store else None
+    if wanted is not None and wanted not in store.sites:
+        raise ConfigError(
+            f"'store.target' is {wanted!r}: choose one of {', '.join(store.sites)}; store.sites has more."
+        )
     return wanted
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +16,7 @@ from saelab.commands.feed import Feed
 from saelab.config.compose import plain
 from saelab.data import Combined, Family, Source
 from saelab.sae import SAE
-from saelab.store import rows, splice, unrows
+from saelab.store import capture, rows, splice, unrows
 
 if TYPE_CHECKING:
     from saelab.commands.examine import Sample
@@ -40,12 +40,19 @@ def contact_sheet(source: Source, split: str = SPLIT, most: int = 40) -> Mapping
 
 
 def at_site(cfg: DictConfig, given: Feed) -> Callable[[Edit], AbstractContextManager[Any]]:
-    """Where an edit of rows `[n, d]` goes: the tokens of the site that the store holds."""
+    """Where an edit of rows `[n, d]` goes: the tokens of the site that the store holds, or of a transcoder's target."""
     assert given.net is not None
     net, tokens = given.net, plain(cfg.store.tokens)
 
-    def at(edit: Edit) -> AbstractContextManager[Any]:
-        return splice(net, given.site, lambda x: unrows(edit(rows(x, tokens).x), x, tokens))
+    @contextmanager
+    def at(edit: Edit) -> Iterator[None]:
+        def replace(y: Tensor) -> Tensor:
+            new = rows(y, tokens).x
+            x = new if given.target is None else rows(seen[given.site], tokens).x
+            return unrows(edit(x, new), y, tokens)
+
+        with capture(net, [given.site]) as seen, splice(net, given.target or given.site, replace):
+            yield
 
     return at
 
@@ -58,20 +65,20 @@ def examples(cfg: DictConfig, given: Feed, sae: SAE) -> Mapping[str, Any]:
     item = given.store.index(SPLIT).item
     row = torch.stack([(item == i).nonzero()[0, 0] for i in range(min(SHOWN, source.size(SPLIT)))])
     index = item[row]
-    act = given.store.read(SPLIT, given.site, row)
-    recon = sae(act)
+    act = given.store.read(SPLIT, given.target or given.site, row)
+    recon = sae(given.store.read(SPLIT, given.site, row))
     batch = source.batch(SPLIT, index)
     single = not batch.y.is_floating_point()
     classes = target_classes(source)
     original = net(batch.x)
-    with at_site(cfg, given)(sae):
+    with at_site(cfg, given)(lambda x, _: sae(x)):
         spliced = net(batch.x)
     return examples_arrays(
         images=images_of(source, SPLIT)(index),
         label=[_describe(batch.labels, source.families, i) for i in range(len(index))],
         act=act,
         recon=recon,
-        mean=given.store.mean("train", given.site).float(),
+        mean=given.store.mean("train", given.target or given.site).float(),
         pred_orig=[_names(r, classes, single) for r in original],
         pred_recon=[_names(r, classes, single) for r in spliced],
     )

@@ -80,18 +80,21 @@ def train_classifier(cfg: DictConfig, run: Run) -> Metrics:
 
 def train_sae(cfg: DictConfig, run: Run) -> Metrics:
     """Train an SAE on a store, test it, splice it back into the base network, and probe its codes."""
-    build.sae(cfg, d_in=1)  # a rule that the config breaks is told before a base network is trained
+    build.sae(cfg, d_in=1, d_out=1)  # a rule that the config breaks is told before a base network is trained
     given = feed(cfg)
     run.note(**given.facts())
     data = store_data(cfg, given)
-    module = build.sae(cfg, data.d_in)
+    module = build.sae(cfg, data.d_in, data.d_out)
     trainer, checkpoint = _trainer(cfg, run, module)
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if module.sae.trained:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    else:
+        module.init_from_(data)
     if not cfg.test or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return _logged(trainer)
     metrics = _test(trainer, module, data)
     if rank() == 0:
-        save_module(run.path, "sae", build.sae_spec(cfg, data.d_in), module.sae)
+        save_module(run.path, "sae", build.sae_spec(cfg, data.d_in, data.d_out), module.sae)
         metrics |= examine_sae(cfg, run, module, given)
         send_artifact(cfg, run, trainer)
     return metrics
@@ -119,7 +122,8 @@ def run_recipe(cfg: DictConfig, kind: str) -> dict[str, object]:
         before: dict[str, object] = {"data": source_recipe(plain(cfg.data))}
     else:
         before = {"store": store_recipe(cfg, base_recipe(base_config(cfg)))}
-    after = {"probe": plain(cfg.probe), "site": cfg.store.site if cfg.store else None, "sae": cfg.sae}
+    after = {"probe": plain(cfg.probe), "sae": cfg.sae}
+    after |= {"site": cfg.store.site, "target": cfg.store.target} if cfg.store else {"site": None}
     return before | training_recipe(cfg) | after
 
 

@@ -32,6 +32,7 @@ class StoreConfig:
 
     sites: list[str] = MISSING
     site: str | None = None
+    target: str | None = None
     tokens: Any = "all"
     dtype: str = "float32"
     shard_rows: int = 65536

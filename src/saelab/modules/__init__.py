@@ -3,8 +3,10 @@
 from saelab.modules.checkpoint import AtomicCheckpointIO
 from saelab.modules.classifier import ClassifierModule
 from saelab.modules.csv import CurvesLogger
+from saelab.modules.muon import MuonAdam
 from saelab.modules.probe_data import ProbeData
 from saelab.modules.probe_module import ProbeModule
+from saelab.modules.resample import Resample
 from saelab.modules.sae import SAEModule
 from saelab.modules.throughput import Throughput
 
@@ -12,8 +14,10 @@ __all__ = [
     "AtomicCheckpointIO",
     "ClassifierModule",
     "CurvesLogger",
+    "MuonAdam",
     "ProbeData",
     "ProbeModule",
+    "Resample",
     "SAEModule",
     "Throughput",
 ]

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -41,6 +42,29 @@ def training_steps(trainer: Any) -> int:
     if steps == math.inf:
         raise ValueError("A schedule needs a length: set trainer.max_epochs or trainer.max_steps.")
     return int(steps)
+
+
+class Averages:
+    """A schedule-free optimiser evaluates its averaged weights and trains others; all else has but one kind."""
+
+    def __init__(self) -> None:
+        self.trained: list[Tensor] = []
+
+    def swap_in(self, optimizer: Any) -> None:
+        """Put the averaged weights in place."""
+        if hasattr(optimizer, "eval"):
+            self.trained = [p.detach().clone() for group in optimizer.param_groups for p in group["params"]]
+            optimizer.eval()
+
+    @torch.no_grad()
+    def swap_out(self, optimizer: Any) -> None:
+        """Put the trained weights back to the bit, which the optimiser's own way back misses by rounding."""
+        if hasattr(optimizer, "train"):
+            optimizer.train()
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            for parameter, before in zip(parameters, self.trained, strict=False):
+                parameter.copy_(before)
+            self.trained = []
 
 
 def configure(

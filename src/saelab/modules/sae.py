@@ -8,7 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from saelab.modules.optim import OptimizerFactory, Shape, configure, training_steps
+from saelab.modules.optim import Averages, OptimizerFactory, Shape, configure, training_steps
 from saelab.modules.tally import Tally
 from saelab.sae import SAE
 
@@ -54,20 +54,37 @@ class SAEModule(L.LightningModule):
         self.tally = Tally(d_out=sae.d_out, d_sae=sae.d_sae)
         # A constant near the mean of the activations, so that variances keep their digits.
         self.register_buffer("centre", torch.zeros(sae.d_out), persistent=False)
+        self.averages = Averages()
         self.tables: dict[str, dict[str, Tensor]] = {}
 
     def on_train_start(self) -> None:
         """Initialise from data, once: not when training continues from a checkpoint, which is restored by now."""
-        x, y = self._first_rows()
-        self.centre = (x if y is None else y).mean(0)
-        if self.global_step == 0:
-            self.sae.init_from_(x, y)
+        self.init_from_(self.trainer.datamodule, fresh=self.global_step == 0)  # type: ignore[attr-defined]
+        self._averages(swap_in=False)
 
-    def _first_rows(self) -> tuple[Tensor, Tensor | None]:
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
+    def on_validation_model_eval(self) -> None:
+        super().on_validation_model_eval()
+        self._averages(swap_in=True)
+
+    def on_validation_model_train(self) -> None:
+        super().on_validation_model_train()
+        self._averages(swap_in=False)
+
+    def on_train_end(self) -> None:
+        self._averages(swap_in=True)
+        self.sae.project_()
+
+    def _averages(self, *, swap_in: bool) -> None:
+        for optimizer in self.trainer.optimizers:
+            (self.averages.swap_in if swap_in else self.averages.swap_out)(optimizer)
+
+    def init_from_(self, data: Any, *, fresh: bool = True) -> None:
+        """What the first rows of the training split decide; the SAE's part of it only when it is `fresh`."""
         sites = [data.site, data.target_site] if self.sae.transcoder else [data.site]
         rows = [data.store.read("train", site, slice(0, self.init_rows)).to(self.device) for site in sites]
-        return rows[0], rows[1] if self.sae.transcoder else None
+        self.centre = rows[-1].mean(0)
+        if fresh:
+            self.sae.init_from_(*rows)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         self.sae.anneal_(self.global_step / self.total_steps)
@@ -107,7 +124,7 @@ class SAEModule(L.LightningModule):
 
     def _evaluate(self, batch: Any) -> None:
         f = self.sae.encode(batch.x)
-        self.tally.update(batch.y if self.sae.transcoder else batch.x, self.sae.decode(f, batch.x), f, self.centre)
+        self.tally.update(batch.y, self.sae.decode(f, batch.x), f, self.centre)
 
     def on_validation_epoch_end(self) -> None:
         self._log_split("val")

@@ -30,8 +30,6 @@ class Normalizer(nn.Module):
 
     def __init__(self, kind: Normalize, d: int) -> None:
         super().__init__()
-        if kind not in ("none", "scale", "layer_norm", "whiten"):
-            raise ValueError(f"normalize={kind!r} is unknown: none, scale, layer_norm or whiten.")
         self.kind, self.d = kind, d
         if kind == "scale":
             self.register_buffer("scale", torch.ones(()))
