@@ -5,28 +5,23 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import CHECKOUT, read, run
+
+from programs import Done, launch, read, run, start
 
 RUN = ["callbacks=quiet", "probe=null", "report=false", "trainer.max_epochs=4", "trainer.log_every_n_steps=1"]
 RUN += ["callbacks.last.every_n_train_steps=4", "base.trainer.max_epochs=2", "batch_size=512"]
 
 
-def start(logs: Path, *args: str) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"SAELAB_LOG_DIR": str(logs), "OMP_NUM_THREADS": "1"}
-    line = [sys.executable, str(CHECKOUT / "src/train.py"), *RUN, *args]
-    return subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def wait_for(path: Path, pattern: str, process: subprocess.Popen[bytes]) -> None:
+def wait_for(path: Path, pattern: str, process: BaseProcess) -> None:
     """Until a file is there, or the process has ended."""
-    while not list(path.glob(pattern)) and process.poll() is None:
+    while not list(path.glob(pattern)) and process.is_alive():
         time.sleep(0.01)
 
 
@@ -52,19 +47,24 @@ def assert_same(resumed: tuple[Any, list[Any]], straight: tuple[Any, list[Any]])
     assert len(lost) <= 1
 
 
-@pytest.mark.parametrize(("sent", "every"), [(signal.SIGKILL, 4), (signal.SIGINT, 4), (signal.SIGKILL, "null")])
+@pytest.mark.parametrize(
+    ("sent", "every", "again"), [(signal.SIGKILL, 4, run), (signal.SIGINT, 4, launch), (signal.SIGKILL, "null", run)]
+)
 def test_a_stopped_run_continues_to_the_same_numbers(
-    sent: signal.Signals, every: int | str, straight: Path, tmp_path: Path
+    sent: signal.Signals, every: int | str, again: Callable[..., Done], straight: Path, tmp_path: Path
 ) -> None:
-    """From a checkpoint in the middle of an epoch, and from one at its end."""
-    process = start(tmp_path, f"callbacks.last.every_n_train_steps={every}")
+    """From a checkpoint in mid-epoch or at its end; once in a new interpreter, where texts hash otherwise."""
+    process = start("train", *RUN, f"callbacks.last.every_n_train_steps={every}", logs=tmp_path)
     wait_for(tmp_path, "runs/quickstart/*/checkpoints/last.ckpt", process)
-    process.send_signal(sent)
-    assert process.wait() == (130 if sent == signal.SIGINT else -sent)
+    os.kill(process.pid, sent)
+    process.join()
+    assert process.exitcode == (130 if sent == signal.SIGINT else -sent)
     if sent == signal.SIGINT:
         (stopped,) = (tmp_path / "runs/quickstart").iterdir()
         assert read(stopped / "run.json")["status"] == "interrupted"
-    done = run("train", *RUN, "ckpt_path=last", logs=tmp_path)
+    done = again("train", *RUN, "ckpt_path=last", logs=tmp_path)
+    assert "base   found" in done.stdout
+    assert "store  found" in done.stdout
     assert "continues from step" in done.stdout
     assert_same(final(tmp_path), final(straight))
 
@@ -74,10 +74,10 @@ def test_a_stopped_run_continues_to_the_same_numbers(
     ["runs/base_mlp/*/run.json", "runs/base_mlp/*/checkpoints/last.ckpt", "stores/*", "runs/quickstart/*/metrics.csv"],
 )
 def test_killed_at_any_moment_the_same_command_finishes(moment: str, straight: Path, tmp_path: Path) -> None:
-    process = start(tmp_path)
+    process = start("train", *RUN, logs=tmp_path)
     wait_for(tmp_path, moment, process)
     process.kill()
-    process.wait()
+    process.join()
     run("train", *RUN, logs=tmp_path)
     assert_same(final(tmp_path), final(straight))
     assert_same(final(tmp_path, "base_mlp"), final(straight, "base_mlp"))
@@ -86,11 +86,10 @@ def test_killed_at_any_moment_the_same_command_finishes(moment: str, straight: P
 def test_nothing_to_continue_is_said(straight: Path) -> None:
     done = run("train", *RUN, "ckpt_path=last", "seed=7", logs=straight, code=2)
     assert "ckpt_path=last: there is no unfinished run of this config" in done.stderr
+
+
+def test_a_missing_checkpoint_is_said_and_leaves_no_run_behind(straight: Path) -> None:
+    before = sorted((straight / "runs/quickstart").iterdir())
     done = run("train", *RUN, "ckpt_path=nowhere.ckpt", logs=straight, code=2)
     assert "'ckpt_path' is nowhere.ckpt: there is no such file" in done.stderr
-
-
-def test_a_missing_checkpoint_leaves_no_run_behind(straight: Path) -> None:
-    before = sorted((straight / "runs/quickstart").iterdir())
-    run("train", *RUN, "ckpt_path=nowhere.ckpt", logs=straight, code=2)
     assert sorted((straight / "runs/quickstart").iterdir()) == before

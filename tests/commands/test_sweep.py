@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 import pytest
-from programs import TINY, TINY_BASE, read, run
 
+from programs import TINY, TINY_BASE, read, run
 from saelab.store import Store
 
 FAST = [*TINY, *TINY_BASE, "probe=null", "report=false"]

@@ -8,19 +8,23 @@ from pathlib import Path
 
 import pytest
 import yaml
-from programs import CHECKOUT, TINY, TINY_BASE, only_run, read, run
 
 import saelab
+from programs import CHECKOUT, TINY, TINY_BASE, launch, only_run, read, run
+from saelab.config import compose
 from saelab.store import Store
 
 EXPERIMENTS = sorted(f.stem for f in (CHECKOUT / "configs/experiment").glob("*.yaml"))
+LIKE_THE_FIXTURE = ("quickstart", "mnist_topk")  # it has drawn such a page
+ROUGH = ["folds=2", "tol=0.1"]  # what a probe needs to be quick
+TINY_PROBE = [f"probe.{option}" for option in ROUGH]
 
 
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log directory in which the quickstart, made tiny, has run once."""
     logs = tmp_path_factory.mktemp("logs")
-    done = run("train", *TINY, *TINY_BASE, logs=logs)
+    done = run("train", *TINY, *TINY_BASE, *TINY_PROBE, logs=logs)
     assert "base   training" in done.stdout
     assert "store  extracting" in done.stdout
     assert "explained variance" in done.stdout
@@ -82,22 +86,23 @@ def test_the_second_time_base_and_store_are_found(quickstart: Path) -> None:
 
 def test_what_does_not_change_content_does_not_change_the_hash(quickstart: Path) -> None:
     paths = ["logger=tensorboard", "callbacks=default", "trainer.log_every_n_steps=2", "data.device=cpu"]
-    done = run("train", *TINY, *TINY_BASE, *paths, "name=tb", "probe=null", logs=quickstart)
+    done = run("train", *TINY, *TINY_BASE, *paths, "name=tb", "probe=null", "report=false", logs=quickstart)
     assert "store  found" in done.stdout
     assert list(only_run(quickstart, "tb").glob("tensorboard/events*"))
 
 
 def test_probe_on_codes_and_chosen_latents(quickstart: Path) -> None:
     sae = only_run(quickstart, "quickstart")
-    args = ["experiment=probe_mnist", f"sae={sae}", "latents=[0,1,2]", *TINY_BASE]
-    run("train", *args, logs=quickstart)
-    metrics = read(only_run(quickstart, "probe_mnist") / "metrics.json")
+    args = ["experiment=probe_mnist", f"sae={sae}", "latents=[0,1,2]", "name=three", *TINY_BASE]
+    run("train", *args, *(f"model.{option}" for option in ROUGH), logs=quickstart)
+    metrics = read(only_run(quickstart, "three") / "metrics.json")
     assert list(metrics) == ["probe/codes/digit/acc", "probe/codes/digit/f1"]
 
 
 def test_wandb_offline_needs_no_account(quickstart: Path) -> None:
+    """In a new interpreter, because W&B finishes a run when that exits."""
     args = ["logger=wandb", "logger.wandb.offline=true", "log_checkpoints=true", "name=wb", "probe=null"]
-    run("train", *TINY, *TINY_BASE, *args, logs=quickstart, WANDB_MODE="offline")
+    launch("train", *TINY, *TINY_BASE, *args, "report=false", logs=quickstart, WANDB_MODE="offline")
     path = only_run(quickstart, "wb")
     assert list(path.glob("wandb/offline-run-*/*.wandb"))
 
@@ -133,14 +138,17 @@ def test_config_of_a_run_is_whole(quickstart: Path) -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_takes_two_steps(experiment: str, quickstart: Path) -> None:
-    steps = ["debug=limit", "callbacks=quiet", "name=two_steps"]
-    is_sae = "base" in (CHECKOUT / f"configs/experiment/{experiment}.yaml").read_text()
-    run("train", f"experiment={experiment}", *steps, *(TINY_BASE if is_sae else []), logs=quickstart)
+    cfg = compose("train", [f"experiment={experiment}"])
+    tiny = TINY_BASE if cfg.base is not None else []
+    tiny = [*tiny, *TINY_PROBE] if cfg.probe is not None else tiny
+    tiny = [*tiny, "report=false"] if experiment in LIKE_THE_FIXTURE else tiny
+    run("train", f"experiment={experiment}", "debug=limit", "callbacks=quiet", "name=two_steps", *tiny, logs=quickstart)
 
 
 @pytest.mark.parametrize("debug", ["fast_dev_run", "overfit", "profiler"])
 def test_debug_configs_run(debug: str, quickstart: Path) -> None:
-    run("train", f"debug={debug}", "callbacks=quiet", "trainer.max_epochs=1", *TINY_BASE, "name=debug", logs=quickstart)
+    args = ["callbacks=quiet", "trainer.max_epochs=1", *TINY_BASE, "probe=null", "name=debug"]
+    run("train", f"debug={debug}", *args, logs=quickstart)
 
 
 def test_rules_across_arguments_are_config_errors(quickstart: Path) -> None:

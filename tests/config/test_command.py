@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from programs import PROGRAMS, run, script
 from saelab.config.command import split
-
-CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -30,21 +29,19 @@ def test_split(words: str, flags: list[str], overrides: list[str]) -> None:
     assert split(words.split()) == (flags, overrides)
 
 
-def program(*args: str, logs: Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, str(CHECKOUT / "src/train.py"), *args]
-    env = os.environ | {"SAELAB_LOG_DIR": str(logs)}
-    return subprocess.run(line, capture_output=True, text=True, env=env, check=False)
-
-
 def test_the_whole_config_can_be_shown(tmp_path: Path) -> None:
-    done = program("experiment=mnist_topk", "--cfg", "job", "model.sae.k=7", logs=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = run("train", "experiment=mnist_topk", "--cfg", "job", "model.sae.k=7", logs=tmp_path)
     assert yaml.safe_load(done.stdout)["model"]["sae"]["k"] == 7
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_helps(tmp_path: Path) -> None:
-    done = program("--help", logs=tmp_path)
-    assert done.returncode == 0
-    assert "python src/train.py experiment=mnist_topk" in done.stdout
-    assert "\n  quickstart " in done.stdout
+@pytest.mark.parametrize("command", PROGRAMS)
+def test_help_helps_anywhere(command: str, tmp_path: Path) -> None:
+    """In a new interpreter, from another directory, in an environment that knows nothing of tests."""
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    line = [sys.executable, script(command), "--help"]
+    done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"python src/{command}.py" in done.stdout
+    assert ("\n  quickstart " in done.stdout) == ("experiment=\n" in done.stdout)
+    assert list(tmp_path.iterdir()) == []

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from programs import CHECKOUT, run
 from saelab.config import ConfigError, check, compose
 from saelab.config.check import fits
 
-CHECKOUT = Path(__file__).parents[2]
 MISTAKES = {
     "wrong key on the command line": (["model.sae.kk=3"], "Unknown key 'model.sae.kk'.*Did you mean 'k'"),
     "added wrong key": (["+model.optimizer.lrr=1"], "Unknown key 'model.optimizer.lrr': Adam takes.*Did you mean 'lr'"),
@@ -79,15 +78,13 @@ def test_seed_zero_is_a_seed() -> None:
     assert compose("train", ["seed=0"]).seed == 0
 
 
-def test_the_program_says_it_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    args = [sys.executable, str(CHECKOUT / "src/train.py"), "model.sae.kk=3"]
-    env = {"SAELAB_LOG_DIR": str(tmp_path / "logs"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "home")}
-    done = subprocess.run(args, capture_output=True, text=True, env=env, cwd=tmp_path, check=False)
-    assert done.returncode == 2
+def test_the_program_says_it_in_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("train", "model.sae.kk=3", logs=tmp_path / "logs", code=2)
     assert done.stdout == ""
     assert done.stderr.startswith("config error: Unknown key 'model.sae.kk'")
     assert len(done.stderr.strip().splitlines()) == 1
-    assert [p.name for p in tmp_path.iterdir() if p.name != "home"] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_argument_is_named() -> None:

@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 import saelab.data
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "data"
-NAMES = ["mnist", "noise_tags", "lowbit_tag", "lowfreq_tag", "loops", "combined", "combined_loops"]
+NAMES = ["mnist", "noise_tags", "lowbit_tag", "lowfreq_tag", "loops", "toy", "combined", "combined_loops"]
 # What a YAML spells in its own way, or chooses for its composition
 FREE = {"components", "spectrum_from", "target", "target_family"}
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saelab.data import MNIST, Batch, Combined, Loops, LowBitTag, LowFreqTag, NoiseTags
+from saelab.data import MNIST, Batch, Combined, Loops, LowBitTag, LowFreqTag, NoiseTags, Toy
 
 SMALL = {"images_per_class": 7}
 
@@ -33,6 +33,28 @@ MAKERS = {
     "lowbit_tag": lambda: LowBitTag(**SMALL, classes=[7, 1]),
     "loops": lambda: Loops(train_length=300, val_length=50, test_length=60),
     "combined": everything,
+    "toy": lambda: Toy(train_length=300, val_length=50, test_length=60),
+    "toy_trees": lambda: Toy(
+        train_length=300,
+        d=16,
+        n_features=60,
+        rates="zipf",
+        trees=4,
+        depth=2,
+        correlation=0.3,
+        scale_by_parent=True,
+        amplitude="folded_normal",
+        amplitude_std=0.3,
+        sparse_scale=1.7,
+        dense_dim=3,
+        dense="swiss_roll",
+        angle=30,
+        noise_std=0.1,
+    ),
+    "toy_exactly_k": lambda: Toy(
+        sparse="exactly_k", dense_dim=4, dense="torus", amplitude="uniform", amplitude_std=0.2
+    ),
+    "toy_dense": lambda: Toy(n_features=0, dense_dim=3, dense="sphere", dense_scale=2.5),
 }
 
 
@@ -170,7 +192,7 @@ def test_a_missing_device_is_said():
 
 
 def test_arguments_are_keywords_only():
-    for cls in (MNIST, NoiseTags, LowFreqTag, LowBitTag, Loops, Combined):
+    for cls in (MNIST, NoiseTags, LowFreqTag, LowBitTag, Loops, Combined, Toy):
         with pytest.raises(TypeError):
             cls(0)
 

@@ -119,3 +119,18 @@ def test_above_takes_one_threshold_or_many() -> None:
     assert values.tolist() == [2, 3, 3, 2]
     where, values = kernels.above(pre, torch.tensor([2.0, 1.0, 5.0]))
     assert where.scatter(values).tolist() == [[0, 2, 0], [3, 2, 0]]
+
+
+def test_split_by_hand_and_in_sum() -> None:
+    where, F = support()
+    W, values = torch.randn(12, 5), where.gather(F)
+    parts = where.split([3, 1, 8])
+    assert [part.width for _, part in parts] == [3, 1, 8]
+    whole = sum(
+        kernels.times(values[places], part, rows)
+        for (places, part), rows in zip(parts, W.split([3, 1, 8]), strict=True)
+    )
+    torch.testing.assert_close(whole, F @ W)
+    places, part = parts[1]
+    assert part.latent.tolist() == [0] * len(places)
+    assert torch.equal(part.row, where.row[places])

@@ -91,9 +91,13 @@ def test_auxk_by_hand() -> None:
     residual, pre = torch.tensor([[1.0, 3.0]]), torch.tensor([[9.0, 2.0, 1.0]])
     W_dec = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     dead = torch.tensor([False, True, True])
-    assert auxk_loss(residual, pre, W_dec, dead, 1).item() == 2.0
+    assert auxk_loss(residual, pre[:, dead], W_dec[dead], 1).item() == 2.0
     # k = 4 of two dead latents: e_hat = (1, 2), e - e_hat = (0, 1), scaled by 2 / 4
-    assert auxk_loss(residual, pre, W_dec, dead, 4).item() == 0.5
+    assert auxk_loss(residual, pre[:, dead], W_dec[dead], 4).item() == 0.5
+    # of either sign, -3 is larger than 2: e_hat = -3 (1, 0), e - e_hat = (4, 3)
+    pre[0, 2] = -3.0
+    assert auxk_loss(residual, pre[:, dead], W_dec[dead], 1).item() == 2.0
+    assert auxk_loss(residual, pre[:, dead], W_dec[dead], 1, signed=True).item() == 25.0
 
 
 def test_auxk_reaches_the_encoder_of_dead_latents_and_nothing_of_the_living() -> None:
@@ -118,7 +122,7 @@ def test_auxk_is_naive_loops() -> None:
         chosen = sorted((i for i in range(9) if dead[i]), key=lambda i: -z[i])[:3]
         e_hat = sum((max(z[i].item(), 0.0) * W_dec[i] for i in chosen), torch.zeros(4))
         total += (e - e_hat).square().sum().item()
-    assert auxk_loss(residual, pre, W_dec, dead, 3).item() == pytest.approx(total / 7, rel=1e-5)
+    assert auxk_loss(residual, pre[:, dead], W_dec[dead], 3).item() == pytest.approx(total / 7, rel=1e-5)
 
 
 def test_reanimation_raises_what_is_dead_and_only_that() -> None:

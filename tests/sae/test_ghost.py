@@ -16,7 +16,7 @@ def test_by_hand() -> None:
     residual, pre = torch.tensor([[3.0, 4.0]]), torch.tensor([[7.0, 0.0]])
     W_dec, dead = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([False, True])
     # scaled by 5 / 4: g = (0, 2.5); e = ((0 - 3)², (2.5 - 4)²) / 5; each is brought to r² = (9, 16)
-    assert ghost_loss(residual, pre, W_dec, dead).item() == pytest.approx(25, rel=1e-4)
+    assert ghost_loss(residual, pre[:, dead], W_dec[dead]).item() == pytest.approx(25, rel=1e-4)
 
 
 def test_its_gradient_is_that_of_the_rescaled_error() -> None:
@@ -24,7 +24,7 @@ def test_its_gradient_is_that_of_the_rescaled_error() -> None:
     residual, W_dec = torch.randn(5, 3), torch.randn(4, 3, requires_grad=True)
     pre = torch.randn(5, 4, requires_grad=True)
     dead = torch.tensor([True, False, True, False])
-    ghost_loss(residual, pre, W_dec, dead).backward()
+    ghost_loss(residual, pre[:, dead], W_dec[dead]).backward()
     expected = torch.zeros(5, 4)
     for b in range(5):
         r = residual[b]

@@ -22,8 +22,9 @@ def names() -> list[str]:
 def spec(name: str, **changes: Any) -> dict[str, Any]:
     """The `sae` node of a model config, over what all have in common, with changes; interpolations follow these."""
     nodes = [OmegaConf.load(file).sae for file in (MODELS / "common" / "sae.yaml", MODELS / f"{name}.yaml")]
-    small = {"d_in": 6, "d_sae": 16} | {key: 4 for key in ("k", "target_l0") if key in nodes[1]}
-    return OmegaConf.to_container(OmegaConf.merge(*nodes, small | changes), resolve=True)  # type: ignore[return-value]
+    small = {"d_in": 6, "d_sae": 16}
+    root = OmegaConf.create({"l0": 4, "sae": OmegaConf.merge(*nodes, small | changes)})
+    return OmegaConf.to_container(root.sae, resolve=True)  # type: ignore[return-value]
 
 
 def make(name: str, *, seed: int = 0, **changes: Any) -> SAE:

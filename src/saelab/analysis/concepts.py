@@ -28,6 +28,22 @@ def auc(codes: Float[Tensor, "n s"], onehot: Bool[Tensor, "n c"]) -> Float[Tenso
 
 def rank_sums(codes: Float[Tensor, "n s"], onehot: Float[Tensor, "n c"]) -> Float[Tensor, "s c"]:
     """Sum of mid-ranks (from 1) of each concept's rows within each latent."""
+    latent, row, lift, zero_rank = mid_ranks(codes)
+    size = (codes.shape[1], codes.shape[0])
+    lifts = torch.sparse_coo_tensor(torch.stack([latent, row]), lift, size, check_invariants=False).coalesce()
+    return lifts @ onehot + zero_rank[:, None] * onehot.sum(0)
+
+
+class MidRanks(NamedTuple):
+    """Mid-ranks (from 1) of values within each latent: that of its zeros, and by how much non-zero ones are above."""
+
+    latent: Int[Tensor, " m"]
+    row: Int[Tensor, " m"]
+    lift: Float[Tensor, " m"]
+    zero_rank: Float[Tensor, " s"]
+
+
+def mid_ranks(codes: Float[Tensor, "n s"]) -> MidRanks:
     n, s = codes.shape
     latent, row = codes.T.nonzero(as_tuple=True)
     value = codes[row, latent]
@@ -47,12 +63,8 @@ def rank_sums(codes: Float[Tensor, "n s"], onehot: Float[Tensor, "n c"]) -> Floa
     length = torch.bincount(run)
     middle = position[new].double() + (length.double() + 1) / 2
     rank = middle[run] - (count.cumsum(0) - count)[latent] + torch.where(value > 0, zeros[latent], 0)
-
     zero_rank = below + (zeros.double() + 1) / 2
-    lift = torch.sparse_coo_tensor(
-        torch.stack([latent, row]), rank - zero_rank[latent], (s, n), check_invariants=False
-    ).coalesce()
-    return lift @ onehot + zero_rank[:, None] * onehot.sum(0)
+    return MidRanks(latent, row, rank - zero_rank[latent], zero_rank)
 
 
 class Univariate(NamedTuple):

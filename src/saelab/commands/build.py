@@ -20,7 +20,7 @@ from saelab.config import ConfigError
 from saelab.data import Source
 from saelab.modules import AtomicCheckpointIO, ClassifierModule, CurvesLogger, SAEModule
 from saelab.run import Run
-from saelab.store import Store
+from saelab.store import Store, Truth
 
 
 def kind(cfg: DictConfig) -> str:
@@ -43,13 +43,19 @@ def source(cfg: DictConfig) -> Source:
     return built
 
 
-def stored(cfg: DictConfig) -> Store:
-    """The store that `data` is, or that is made of the array that `data` is."""
+def gives_vectors(cfg: DictConfig) -> bool:
+    """Whether `data` gives vectors, on which an SAE can be trained without a network between."""
+    return is_source(cfg) and get_object(cfg.data._target_).vectors
+
+
+def stored(cfg: DictConfig) -> tuple[Store, Truth | None]:
+    """The store that `data` is, or that is made of the array that `data` is; with the true features beside that."""
     built = _checked(cfg.data, "data")
     if isinstance(built, Store):
-        return built
+        return built, None
     try:
-        return built.store(log_directory(cfg) / "stores")
+        truth = built.truth()  # before the import, so that a wrong file is told at once
+        return built.store(log_directory(cfg) / "stores"), truth
     except (ValueError, OSError) as error:
         raise ConfigError(f"data: {error}") from error
 

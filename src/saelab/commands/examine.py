@@ -15,6 +15,7 @@ from saelab.analysis.splice import splice_scores
 from saelab.analysis.tables import concepts_table, confusion_table, density_table, probe_metrics, probe_table
 from saelab.commands.feed import Feed
 from saelab.commands.galleries import SPLIT, at_site, contact_sheet, examples, latents, target_classes
+from saelab.commands.truth import examine_truth
 from saelab.data import Family, Source
 from saelab.modules import ClassifierModule, ProbeModule, SAEModule
 from saelab.modules.probe import probe
@@ -31,7 +32,8 @@ def examine_classifier(cfg: DictConfig, run: Run, module: ClassifierModule, sour
     """The confusion of a single-label classifier, and a contact sheet of its source."""
     figures = run.path / "figures"
     module.eval().to(source.device)
-    write_npz(figures / "source.npz", contact_sheet(source))
+    if not source.vectors:
+        write_npz(figures / "source.npz", contact_sheet(source))
     classes = target_classes(source)
     single = not source.batch(SPLIT, torch.zeros(1, dtype=torch.long)).y.is_floating_point()
     if single:
@@ -41,12 +43,13 @@ def examine_classifier(cfg: DictConfig, run: Run, module: ClassifierModule, sour
 
 
 def examine_sae(cfg: DictConfig, run: Run, module: SAEModule, given: Feed) -> Metrics:
-    """Density, what the base network keeps, probes on raw activations and codes, the concepts table, the galleries."""
+    """Density, what the base network keeps, the truth, probes on raw activations and codes, concepts, galleries."""
     figures, sae = run.path / "figures", module.sae.cpu().eval()
     table = module.tables[SPLIT]
     write_csv(figures / "density.csv", density_table(**{name: value.cpu() for name, value in table.items()}))
-    metrics = _recovered(cfg, sae, given)
+    metrics = _recovered(cfg, sae, given) | examine_truth(run, sae, given, table["density"].cpu())
     sample = Sample(given, sae)
+    pictures = given.source if given.source is not None and not given.source.vectors else None
     if cfg.probe is not None and sample.families:
         with Console().status("probing"):
             rows_of = {
@@ -59,9 +62,9 @@ def examine_sae(cfg: DictConfig, run: Run, module: SAEModule, given: Feed) -> Me
             codes=sample.codes, labels=sample.labels, families=sample.families, probe_rows=rows_of, seed=cfg.seed
         )
         write_csv(figures / "concepts.csv", concepts)
-        if given.source is not None and any(row["best_latent"] >= 0 for row in concepts):
-            write_npz(figures / "latents.npz", latents(sample, given.source, concepts))
-    if given.source is not None:
+        if pictures is not None and any(row["best_latent"] >= 0 for row in concepts):
+            write_npz(figures / "latents.npz", latents(sample, pictures, concepts))
+    if pictures is not None:
         write_npz(figures / "examples.npz", examples(cfg, given, sae))
     return metrics
 

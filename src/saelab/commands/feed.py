@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -13,15 +12,16 @@ from torch import nn
 from saelab.commands import build
 from saelab.commands.outcome import announce, shown
 from saelab.commands.recipe import base_recipe, store_recipe
+from saelab.commands.stores import extracted, own_rows, truth_of
 from saelab.config import ConfigError
 from saelab.config.compose import plain
 from saelab.data import Source
 from saelab.run import Run, find, load_net
-from saelab.store import Store, StoreData, extract, recipe_hash
+from saelab.store import Store, StoreData, Truth, recipe_hash
 
 
 class Feed(NamedTuple):
-    """A store, the site to train on, and where the activations came from if that is known."""
+    """A store, the site to train on, and where the activations came from if that is known; the true features too."""
 
     store: Store
     site: str
@@ -29,6 +29,7 @@ class Feed(NamedTuple):
     base: Run | None
     source: Source | None
     net: nn.Module | None
+    truth: Truth | None = None
 
     def facts(self) -> dict[str, Any]:
         """What `run.json` says of it."""
@@ -50,17 +51,24 @@ class Feed(NamedTuple):
 
 
 def feed(cfg: DictConfig) -> Feed:
-    """The activations a config asks for; the base network and the store are reused when they are there."""
+    """The activations a config asks for; the base network and the store are reused when they are there.
+
+    Without a base network they are the source's own vectors.
+    """
     if not build.is_source(cfg):
-        store = build.stored(cfg)
-        return Feed(store, _site(cfg, store), _target(cfg, store), None, None, None)
-    if cfg.base is None or cfg.store is None:
-        missing = "base" if cfg.base is None else "store"
+        store, truth = build.stored(cfg)
+        return Feed(store, _site(cfg, store), _target(cfg, store), None, None, None, truth)
+    if cfg.store is None or (cfg.base is None and not build.gives_vectors(cfg)):
+        missing = "base" if cfg.base is None and not build.gives_vectors(cfg) else "store"
         raise ConfigError(f"'{missing}' is null: an SAE or a probe needs one, e.g. base=mlp store=default.")
+    if cfg.base is None:
+        store, source = own_rows(cfg)
+        return Feed(store, _site(cfg, store), _target(cfg, store), None, source, None, truth_of(source))
     base = base_run(cfg)
     source = build.source(cfg)
     net = load_net(base.path)
-    store = Store(cfg.store.path) if cfg.store.path else _store(cfg, net, source)
+    recipe = store_recipe(cfg, base_recipe(base_config(cfg)))
+    store = Store(cfg.store.path) if cfg.store.path else extracted(cfg, net, source, recipe)
     return Feed(store, _site(cfg, store), _target(cfg, store), base, source, net)
 
 
@@ -92,29 +100,6 @@ def base_run(cfg: DictConfig) -> Run:
         run = find(log_dir, recipe, finished=True)
         assert run is not None
         return run
-
-
-def _store(cfg: DictConfig, net: nn.Module, source: Source) -> Store:
-    recipe = store_recipe(cfg, base_recipe(base_config(cfg)))
-    path = build.log_directory(cfg) / "stores" / recipe_hash(recipe)
-    there = (path / "meta.json").exists()
-    announce(f"store  {'[green]found[/]    ' if there else '[yellow]extracting[/]'} {shown(path)}")
-    try:
-        return extract(
-            net,
-            source,
-            path,
-            sites=list(cfg.store.sites),
-            splits=source.splits,
-            recipe=recipe,
-            tokens=plain(cfg.store.tokens),
-            dtype=cfg.store.dtype,
-            shard_rows=cfg.store.shard_rows,
-            batch_size=cfg.store.extract_batch_size,
-            device="cuda" if torch.cuda.is_available() else "cpu",
-        )
-    except ValueError as error:
-        raise ConfigError(f"store: {error}") from error
 
 
 def store_data(cfg: DictConfig, given: Feed) -> StoreData:

@@ -24,8 +24,18 @@ NAMES = {
     "test/dead": "dead latents",
     "test/loss_recovered": "base loss recovered",
     "test/acc_recovered": "base accuracy recovered",
+    "truth/mcc": "matched cosine with true features",
+    "truth/chance_mcc": "the same for random directions",
+    "truth/found": "true features found",
+    "truth/uniqueness": "uniqueness",
+    "truth/precision": "precision as detectors",
+    "truth/recall": "recall as detectors",
+    "truth/f1": "F1 as detectors",
+    "truth/shrinkage": "amplitude kept",
+    "truth/l0": "L0 of the truth",
+    "truth/oracle_ev": "explained variance of the truth",
 }
-FRACTIONS = ("acc", "dead", "ev", "_recovered", "f1", "map", "auc")
+FRACTIONS = ("acc", "dead", "ev", "_recovered", "f1", "map", "auc", "found", "uniqueness", "precision", "recall")
 
 
 def announce(line: str) -> None:

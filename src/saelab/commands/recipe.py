@@ -59,3 +59,9 @@ def store_recipe(cfg: DictConfig, base: Mapping[str, Any]) -> dict[str, Any]:
     """A store: the base network, and what is read from it."""
     store = plain(cfg.store)
     return {"base": base, **{k: store[k] for k in STORE}}
+
+
+def rows_recipe(cfg: DictConfig) -> dict[str, Any]:
+    """A store of a source's own vectors: the source, and how they are stored."""
+    store = plain(cfg.store)
+    return {"data": source_recipe(plain(cfg.data)), **{k: store[k] for k in STORE}}

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from saelab.config import ConfigError, command
-from saelab.report import compare, page
+from saelab.report import compare, join_tables, page
 
 
 @command("report")
@@ -31,7 +31,10 @@ def main(cfg: DictConfig) -> dict[str, float]:
 
 
 def _compare(cfg: DictConfig) -> Path:
-    found = sorted(Path(p) for p in glob.glob(cfg.runs) if (Path(p) / "run.json").exists())
-    if not found:
-        raise ConfigError(f"runs='{cfg.runs}' matches no run directory.")
-    return compare(found, Path(cfg.out) if cfg.out else Path(cfg.paths.log_dir) / "comparison.html")
+    out = Path(cfg.out) if cfg.out else Path(cfg.paths.log_dir) / "comparison.html"
+    paths = sorted({Path(p) for pattern in cfg.runs.split(",") for p in glob.glob(pattern.strip())})
+    found = [path for path in paths if (path / "run.json").exists()]
+    sweeps = [path / "sweep.csv" for path in paths if (path / "sweep.csv").exists()]
+    if not found and not sweeps:
+        raise ConfigError(f"runs='{cfg.runs}' matches no directory of a run or of a sweep.")
+    return compare([], out, table=join_tables(sweeps, out.with_suffix(".csv"))) if sweeps else compare(found, out)

@@ -17,7 +17,7 @@ from saelab.commands import build
 from saelab.commands.examine import examine_classifier, examine_probe, examine_sae
 from saelab.commands.feed import base_config, feed, store_data
 from saelab.commands.outcome import announce, closing_table, send_artifact, shown, write_report
-from saelab.commands.recipe import base_recipe, source_recipe, store_recipe, training_recipe
+from saelab.commands.recipe import base_recipe, rows_recipe, source_recipe, store_recipe, training_recipe
 from saelab.commands.sweep import summarise
 from saelab.config import ConfigError, command
 from saelab.config.compose import plain
@@ -118,8 +118,10 @@ def run_recipe(cfg: DictConfig, kind: str) -> dict[str, object]:
     """What determines a run's numbers."""
     if kind == "classifier":
         return base_recipe(cfg)
-    if cfg.base is None or not build.is_source(cfg):
+    if cfg.store is None or not build.is_source(cfg):
         before: dict[str, object] = {"data": source_recipe(plain(cfg.data))}
+    elif cfg.base is None:
+        before = {"store": rows_recipe(cfg)}
     else:
         before = {"store": store_recipe(cfg, base_recipe(base_config(cfg)))}
     after = {"probe": plain(cfg.probe), "sae": cfg.sae}

@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import distributed
 
 from saelab.config.check import ConfigError
-from saelab.config.compose import compose, configs_dir, jobs, set_log_dir
+from saelab.config.compose import compose, configs_dir, jobs, set_log_dir, spelt
 from saelab.config.help import devices, help_text
 from saelab.config.schema import register
 from saelab.run import new_directory
@@ -80,6 +80,7 @@ def _launch(
     set_log_dir()
     configs: list[DictConfig] = []
     flags, overrides = split(args)
+    overrides = spelt(overrides)
     multirun = bool({"-m", "--multirun"} & set(flags))
     if not set(flags) & set(FLAGS):
         todo = jobs(name, overrides) if multirun else [overrides]

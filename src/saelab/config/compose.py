@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from saelab.config.check import ConfigError, check, nearest
 from saelab.config.schema import ROOTS, SCHEMAS, register
 
+NULLABLE = ("base", "store", "logger", "experiment", "debug", "sweep")  # groups of which nothing may be chosen
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parents[1]
 
@@ -53,8 +54,15 @@ def compose(command: str, overrides: Sequence[str] = (), *, checked: bool = True
     return cfg
 
 
+def spelt(overrides: Sequence[str]) -> list[str]:
+    """Overrides as Hydra spells them: `base=null`, for which it has no ear, is `~base`."""
+    nulls = {f"{group}=null": f"~{group}" for group in NULLABLE}
+    return [nulls.get(override, override) for override in overrides]
+
+
 def jobs(command: str, overrides: Sequence[str]) -> list[list[str]]:
     """The override lists of a multirun, in the order Hydra's basic sweeper runs them."""
+    overrides = spelt(overrides)
     cfg = _compose(command, [o for o in overrides if not _is_sweep(o)], with_hydra=True)
     params = [f"{k}={v}" for k, v in (OmegaConf.select(cfg, "hydra.sweeper.params") or {}).items()]
     parsed = OverridesParser.create().parse_overrides([*params, *overrides])
@@ -81,6 +89,7 @@ def _is_sweep(override: str) -> bool:
 def _compose(command: str, overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
     register()
     set_log_dir()
+    overrides = spelt(overrides)
     try:
         if GlobalHydra.instance().is_initialized():
             return hydra_compose(command, list(overrides), return_hydra_config=with_hydra)

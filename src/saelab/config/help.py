@@ -28,6 +28,18 @@ USAGE = {
         ("python src/report.py run=logs/runs/quickstart/...", "redraw a run's figures and report.html"),
         ("python src/report.py runs='logs/runs/mnist_topk/*'", "compare runs on one page"),
     ],
+    "export": [
+        ("python src/export.py run=logs/runs/quickstart/... format=saelens", "for SAE.load_from_disk"),
+        ("python src/export.py run=logs/runs/quickstart/... format=dictionary_learning", "for load_dictionary"),
+        ("python src/export.py run=logs/runs/quickstart/... format=sparsify out=sae", "for SparseCoder.load_from_disk"),
+        ("python src/export.py run=logs/runs/quickstart/... format=overcomplete", "a state dict and what it is for"),
+    ],
+    "import": [
+        ("python src/import.py path=FOLDER format=saelens", "cfg.json, sae_weights.safetensors"),
+        ("python src/import.py path=FOLDER format=dictionary_learning", "config.json, ae.pt"),
+        ("python src/import.py path=FOLDER format=sparsify", "cfg.json, sae.safetensors"),
+        ("python src/import.py path=FOLDER format=overcomplete", "overcomplete.json, state_dict.pt"),
+    ],
 }
 GROUPS = {
     "train": ["experiment", "sweep", "model", "data", "base", "trainer", "logger", "debug"],

@@ -48,6 +48,7 @@ class Train:
 
     name: str = MISSING  # names the run's directory
     seed: int = 42
+    l0: Any = 32  # codes a row should use: what a variant calls k or target_l0 follows it
     batch_size: int = 1024  # of the model that is trained; the base network has its own, base.batch_size
     data: Any = None  # a source of labelled inputs
     base: Base | None = None  # the network whose activations are used
@@ -91,7 +92,34 @@ class Report:
     paths: Paths = field(default_factory=Paths)
 
 
-ROOTS = {"train": Train, "extract": Train, "eval": Evaluate, "report": Report}
+@dataclass
+class Export:
+    """`export`: an SAE in the format of another library."""
+
+    run: str = MISSING  # a run's directory, or any with cfg.json and sae.safetensors
+    format: str = MISSING
+    out: str | None = None  # null: export/<format> in the run's directory
+    paths: Paths = field(default_factory=Paths)
+
+
+@dataclass
+class Import:
+    """`import`: an SAE of another library as one of ours."""
+
+    path: str = MISSING  # the folder that the library wrote
+    format: str = MISSING
+    out: str | None = None  # null: a new one below log_dir/imported
+    paths: Paths = field(default_factory=Paths)
+
+
+ROOTS = {
+    "train": Train,
+    "extract": Train,
+    "eval": Evaluate,
+    "report": Report,
+    "export": Export,
+    "import": Import,
+}
 SCHEMAS = {schema.__name__: schema for schema in (Paths, Base, StoreConfig, *ROOTS.values())}
 
 

@@ -9,6 +9,7 @@ from saelab.data.lowfreq_tag import LowFreqTag
 from saelab.data.mnist import MNIST
 from saelab.data.noise_tags import NoiseTags
 from saelab.data.source import Batch, Family, Source
+from saelab.data.toy import Toy
 
 __all__ = [
     "MNIST",
@@ -23,5 +24,6 @@ __all__ = [
     "LowFreqTag",
     "NoiseTags",
     "Source",
+    "Toy",
     "denormalize",
 ]

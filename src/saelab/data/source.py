@@ -18,7 +18,8 @@ class Batch(NamedTuple):
     y: the training target: `[b]` int64 for cross-entropy, or `[b, c]` float32 (one-hot, multi-hot) for BCE.
     index: `[b]` int64, the items' numbers in their split.
     labels: per label family (`digit`, `tag`, ...) `[b]` int64 classes, or `[b, f]` float32 factors.
-    parts: what a sum was made of: `<component>` images in [0, 1] and `<component>_id` item numbers; else empty.
+    parts: what a sum was made of: `<component>` images in [0, 1] and `<component>_id` item numbers, or the `sparse`
+        and `dense` codes of a toy; else empty.
     """
 
     x: Tensor
@@ -40,12 +41,14 @@ class Source(L.LightningDataModule):
 
     A subclass sets `input_shape`, `splits`, `families`, `n_out` and writes `size` and `batch`. `batch` is a pure
     function of (seed, split, index, epoch): the same item whatever the batch size, the order, or the device. Only
-    `train` changes from epoch to epoch; every other split is the same for ever.
+    `train` changes from epoch to epoch; every other split is the same for ever. Vectors that are sums of known
+    directions have these in `dictionary`, and their codes in the part `sparse`.
 
     How items are batched is no part of what they are: the command sets `batch_size`, the rows of one batch over all
     ranks. `loader` serves any split, so a split of the source's own (`test_unseen`) is one call away.
     """
 
+    vectors: bool = False  # items are vectors `[d]`, which need no network before an SAE
     input_shape: tuple[int, ...]
     splits: tuple[str, ...] = ("train", "val", "test")
     families: dict[str, Family]
@@ -53,6 +56,7 @@ class Source(L.LightningDataModule):
     batch_size: int = 256
     seed: int
     device: torch.device
+    dictionary: Tensor | None = None  # [n_features, d]
 
     def size(self, split: str) -> int:
         """Number of items in a split."""

@@ -52,6 +52,17 @@ class Support:
         begins = torch.nn.functional.pad(counts.cumsum(0), (1, 0))
         return order, self.row[order], begins
 
+    def split(self, groups: list[int]) -> list[tuple[Int[Tensor, " m"], Support]]:
+        """Groups of neighbouring latents: for each, which places are its own, and its support, latents from 0 on."""
+        parts, start = [], 0
+        for width in groups:
+            inside = (self.latent >= start) & (self.latent < start + width)
+            before = torch.nn.functional.pad(inside.cumsum(0), (1, 0))
+            places = inside.nonzero().squeeze(1)
+            parts.append((places, Support(self.latent[places] - start, before[self.offsets], width)))
+            start += width
+        return parts
+
     def gather(self, dense: Float[Tensor, "b s"]) -> Float[Tensor, " n"]:
         """The kept entries of a matrix."""
         return dense.reshape(-1)[self.row * self.width + self.latent]

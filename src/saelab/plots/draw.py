@@ -18,6 +18,7 @@ from saelab.plots.read import read_rows
 from saelab.plots.source import source
 from saelab.plots.style import save
 from saelab.plots.sweep import sweep
+from saelab.plots.truth import truth
 
 
 class Drawing(NamedTuple):
@@ -31,6 +32,7 @@ DRAWINGS = {
     "source": Drawing("figures/source.npz", source),
     "curves": Drawing("metrics.csv", curves),
     "density": Drawing("figures/density.csv", density),
+    "truth": Drawing("figures/truth.csv", truth),
     "latents": Drawing("figures/latents.npz", latents),
     "examples": Drawing("figures/examples.npz", examples),
     "concepts": Drawing("figures/concepts.csv", concepts),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from saelab.plots.read import Row, column, number
 
 BESIDES = ("job", "status", "run", "name", "wall_s")
-SHOWN = ("test/ev", "test/l0", "test/dead", "test/loss_recovered", "test/acc_recovered", "test/acc", "test/loss")
+SHOWN = (
+    *("test/ev", "test/l0", "matched/ev", "matched/ratio", "test/dead"),
+    *("test/loss_recovered", "test/acc_recovered", "test/acc", "test/loss"),
+    *("truth/mcc", "truth/f1", "truth/precision", "truth/recall", "truth/uniqueness", "truth/found", "truth/shrinkage"),
+)
 TITLES = {
     "test/ev": "Explained variance",
     "test/l0": "Active latents per row",
@@ -19,7 +23,17 @@ TITLES = {
     "test/dead": "Dead latents",
     "test/acc": "Test accuracy",
     "test/loss": "Test loss",
+    "matched/ev": "BatchTopK's at that L0",
+    "matched/ratio": "Ratio of the two",
+    "truth/mcc": "Matched cosine (MCC)",
+    "truth/f1": "F1 as detectors",
+    "truth/precision": "Precision",
+    "truth/recall": "Recall",
+    "truth/uniqueness": "Uniqueness",
+    "truth/found": "True features found",
+    "truth/shrinkage": "Amplitude kept",
 }
+SHARES = ("ev", "dead", "acc", "f1", "auc", "r2", "precision", "recall", "uniqueness", "found")
 
 
 class Scale(NamedTuple):
@@ -67,8 +81,14 @@ class Setting(NamedTuple):
 
 def scale_of(metric: str) -> Scale:
     kind = metric.rpartition("/")[2]
-    share = kind in ("ev", "dead", "acc", "f1", "auc", "r2") or kind.endswith(("_acc", "_recovered"))
+    share = kind in SHARES or kind.endswith(("_acc", "_recovered", "_ev"))
     return SHARE if share else PER_ROW if kind == "l0" else PLAIN
+
+
+def written(metric: str) -> Any:
+    """A formatter of ticks in the metric's unit."""
+    scale = scale_of(metric)
+    return lambda value, _: f"{scale.factor * value:.6g}{scale.unit}"
 
 
 def headlines(rows: list[Row]) -> list[str]:

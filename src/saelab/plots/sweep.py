@@ -13,12 +13,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from matplotlib.transforms import ScaledTranslation
 
+from saelab.plots.frontier import frontier
 from saelab.plots.read import column, number, read_rows
-from saelab.plots.settings import SHARE, Setting, by_setting, headlines, repeat, roles, scale_of, title
+from saelab.plots.settings import SHARE, Setting, by_setting, headlines, repeat, roles, scale_of, title, written
 from saelab.plots.style import BLUE, CYCLE, INK, MUTED, label_ends, new, styled
+from saelab.plots.variants import variants
 
 SMALL: dict[str, Any] = {"fontsize": 7.5, "color": MUTED}
-SECOND = ("probe/codes/", "test/acc_recovered", "test/loss_recovered", "test/dead", "test/acc", "test/loss")
+SECOND = (
+    "truth/mcc",
+    "probe/codes/",
+    "test/acc_recovered",
+    "test/loss_recovered",
+    "test/dead",
+    "test/acc",
+    "test/loss",
+)
 STEADY = 0.02  # L0 that varies by less, relative to its largest, says nothing as an axis
 MOST_TICKS = 8
 
@@ -33,6 +43,10 @@ def sweep(table: Path) -> Figure:
     settings = by_setting(rows)
     if len(settings) == 1:
         return strips(settings[0], [m for m in headlines(rows) if m in metrics] or metrics[:1])
+    if "matched/ratio" in metrics:
+        return frontier(settings)
+    if "truth/mcc" in metrics and not roles(settings)[1]:
+        return variants(settings, metrics)
     second = [m for key in SECOND for m in metrics if m.startswith(key) and (m.endswith("/acc") or "/codes/" not in m)]
     shown = [m for m in ("test/ev", *second) if m in metrics][:2] or metrics[:1]
     x, figure = across(settings), new(3.4)
@@ -78,12 +92,6 @@ def limits(values: np.ndarray, metric: str) -> tuple[float, float]:
         bottom = -0.08 * half
         top = max(top, bottom + least)
     return bottom, top
-
-
-def written(metric: str) -> Any:
-    """A formatter of ticks in the metric's unit."""
-    scale = scale_of(metric)
-    return lambda value, _: f"{scale.factor * value:.6g}{scale.unit}"
 
 
 def across(settings: list[Setting]) -> str:

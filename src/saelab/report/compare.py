@@ -13,6 +13,7 @@ from saelab.plots.read import Row, number, read_rows
 from saelab.plots.settings import Setting, by_setting, headlines, repeat, title, varied
 from saelab.report.compare_findings import best, cell, clear_best, findings, mean
 from saelab.report.facts import Facts, facts
+from saelab.report.matched import add_matched
 from saelab.report.page import image, render
 
 NO_SETTING = ("paths.", "hydra.", "logger.", "callbacks.", "name", "experiment")
@@ -28,6 +29,8 @@ def compare(runs: Sequence[Path], out: Path, *, table: Path | None = None) -> Pa
         table = out.with_suffix(".csv")
         write_table([facts(run) for run in runs], table)
     rows = read_rows(table)
+    if add_matched(rows):
+        write_rows(rows, table)
     finished = [row for row in rows if row.get("status", "finished") == "finished"]
     metrics = [m for m in headlines(rows) if any(row.get(m) for row in finished)]
     settings = by_setting(finished)
@@ -95,6 +98,21 @@ def write_table(runs: list[Facts], path: Path) -> None:
         for job, (run, config) in enumerate(zip(runs, flat, strict=True)):
             head = [job, run.info.get("name", ""), *(config.get(k, "") for k in differ), run.info.get("status", "")]
             writer.writerow([*head, *(run.metrics.get(m, "") for m in metrics), run.path])
+
+
+def join_tables(tables: Sequence[Path], out: Path) -> Path:
+    """The lines of several `sweep.csv` as one; a key that a sweep does not vary is empty in its lines."""
+    write_rows([row for table in tables for row in read_rows(table)], out)
+    return out
+
+
+def write_rows(rows: list[Row], path: Path) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 
 from saelab.plots.read import Row, number
-from saelab.plots.settings import Setting, by_setting, repeat, title, varied
+from saelab.plots.settings import Setting, by_setting, repeat, roles, title, varied
 from saelab.report.words import MISSING, count, figure, per_row, percent, together
 
 LOWER = ("loss", "dead", "mse")  # is better
+NEITHER = ("l0", "shrinkage")  # is better by itself, more or less
+NUMBERS = ("loss", "mse", "mcc", "shrinkage")  # the others are shares
 
 
 def cell(metric: str, value: float) -> str:
     kind = metric.rpartition("/")[2]
     if math.isnan(value):
         return MISSING
-    return per_row(value) if kind == "l0" else figure(value) if kind in ("loss", "mse") else percent(value)
+    return per_row(value) if kind == "l0" else figure(value) if kind in NUMBERS else percent(value)
 
 
 def mean(setting: Setting, metric: str) -> str:
@@ -24,19 +26,19 @@ def mean(setting: Setting, metric: str) -> str:
 
 
 def best(metric: str, finished: list[Row]) -> list[Row]:
-    """The rows that read the same as the best value; none for L0, where fewer is not better by itself."""
+    """The rows that read the same as the best value; none for L0 and the like, where fewer is not better by itself."""
     kind = metric.rpartition("/")[2]
     values = [number(row.get(metric)) for row in finished if not math.isnan(number(row.get(metric)))]
-    if kind == "l0" or len(values) < 2:
+    if kind in NEITHER or len(values) < 2:
         return []
     top = cell(metric, (min if kind in LOWER else max)(values))
     return [row for row in finished if cell(metric, number(row.get(metric))) == top]
 
 
 def ranked(metric: str, settings: list[Setting]) -> list[Setting]:
-    """Settings from the best mean to the worst; none for L0."""
+    """Settings from the best mean to the worst; none for L0 and the like."""
     kind = metric.rpartition("/")[2]
-    scored = [] if kind == "l0" else [s for s in settings if len(s.values(metric))]
+    scored = [] if kind in NEITHER else [s for s in settings if len(s.values(metric))]
     return sorted(scored, key=lambda s: s.mean(metric), reverse=kind not in LOWER)
 
 
@@ -56,7 +58,8 @@ def findings(rows: list[Row], finished: list[Row], metrics: list[str]) -> list[s
     settings = by_setting(finished)
     if repeat(settings) and len(settings) == 1:
         return said + over(settings[0], metrics)
-    for metric in ("test/ev", *[m for m in metrics if m.startswith("probe/codes/")], "test/acc"):
+    probed = [m for m in metrics if m.startswith("probe/codes/")]
+    for metric in ("test/ev", "truth/mcc", "truth/f1", *probed, "test/acc"):
         if metric in metrics and repeat(settings):
             said += lead(metric, settings)
         elif metric in metrics:
@@ -81,11 +84,12 @@ def lead(metric: str, settings: list[Setting]) -> list[str]:
     if len(order) < 2:
         return []
     first, second = order[:2]
-    name = repeat(settings)
-    top = f"{title(metric)} is highest for {who(first.keys)}, {mean(first, metric)} over {count(len(first.rows), name)}"
+    runs = count(len(first.rows), repeat(settings))
+    leader, runner_up = (who({key: s.keys[key] for key in distinct(settings)}) for s in order[:2])
+    top = f"{title(metric)} is highest for {leader}, {mean(first, metric)} over {runs}"
     if clear_best(metric, settings):
         return [f"{top}{price(first.mean('test/l0'))}."]
-    return [f"{top}, but {who(second.keys)} with {mean(second, metric)} is within the spread: the best is unclear."]
+    return [f"{top}, but {runner_up} with {mean(second, metric)} is within the spread: the best is unclear."]
 
 
 def highest(metric: str, finished: list[Row], names: list[str]) -> list[str]:
@@ -100,6 +104,12 @@ def highest(metric: str, finished: list[Row], names: list[str]) -> list[str]:
         return [f"{top}, in {count(len(leaders))} of {count(len(finished), 'run')}."]
     whom = together([f"for {who({n: row[n] for n in names}) or row.get('run', '')}" for row in leaders])
     return [f"{top}, {whom}{price(number(leaders[0].get('test/l0'))) if len(leaders) == 1 else ''}."]
+
+
+def distinct(settings: list[Setting]) -> tuple[str, ...]:
+    """The keys that tell settings apart, one of those that always change together."""
+    names, value = roles(settings)
+    return (*names, *value)
 
 
 def who(keys: Row) -> str:

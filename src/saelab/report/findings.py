@@ -25,7 +25,7 @@ def findings(run: Facts) -> list[str]:
     """Sentences in the order of the pipeline; those whose numbers are missing are left out."""
     return [
         sentence
-        for part in (reconstruction, splice, classification, readability, regression, selectivity)
+        for part in (reconstruction, truth, splice, classification, readability, regression, selectivity)
         if (sentence := part(run))
     ]
 
@@ -51,6 +51,18 @@ def dead_latents(run: Facts) -> int | None:
     if not run.latents:
         return None
     return sum(number(row["density"]) == 0 for row in run.latents)
+
+
+def truth(run: Facts) -> str:
+    """How near the latents' directions are to the true features, and how well they tell when these fire."""
+    mcc, chance, share, f1 = (run.get(f"truth/{name}") for name in ("mcc", "chance_mcc", "found", "f1"))
+    if math.isnan(mcc):
+        return ""
+    text = (
+        f"Matched one to one with the true features, latents have a mean cosine of {figure(mcc)} "
+        f"(random directions: {figure(chance)}); {percent(share)} of the features are found"
+    )
+    return text + ("." if math.isnan(f1) else f", and latents tell when theirs fires with a mean F1 of {percent(f1)}.")
 
 
 def splice(run: Facts) -> str:
@@ -172,6 +184,11 @@ def tiles(run: Facts) -> list[Tile]:
         found.append(Tile(count(dead), "dead latents", percent(dead / len(run.latents))))
     elif not math.isnan(run.get("test/dead")):
         add("test/dead", "dead latents")
+    if not math.isnan(run.get("truth/mcc")):
+        chance = f"random: {figure(run.get('truth/chance_mcc'))}"
+        found.append(Tile(figure(run.get("truth/mcc")), "cosine with the truth", chance))
+    add("truth/f1", "F1 as detectors", "of true features")
+    add("truth/found", "true features found")
     add("test/acc", "test accuracy")
     if not math.isnan(run.get("test/acc")) and not math.isnan(run.get("test/loss")):
         found.append(Tile(figure(run.get("test/loss")), "test loss"))

@@ -21,6 +21,11 @@ SECTIONS = {
         "Training",
         "How the loss and the metrics moved. Grey is training, blue the whole validation split.",
     ),
+    "truth": (
+        "Are they the true features?",
+        "Latents and true features matched one to one, beside random directions in the latents' place; and each latent "
+        "as a detector of the feature nearest to it, which several may share.",
+    ),
     "latents": (
         "What the latents see",
         "For each concept the latent that tells it best from the rest, and the inputs on which that latent is largest.",

@@ -6,14 +6,19 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from saelab.kernels import Support, decode, encode
+from saelab.sae.archetypal import Archetypes, matched_encoder
 from saelab.sae.auxk import auxk_loss
 from saelab.sae.ghost import ghost_loss
 from saelab.sae.init import START_ROWS, geometric_median, unit_rows, upper_quantile
 from saelab.sae.norm import Normalizer
-from saelab.sae.step import Normalize, Step
+from saelab.sae.step import Decoder, Normalize, Step
+
+SPARSE_BELOW = 0.025  # of the places; above, dense products are faster
+MEASURE_EVERY = 50  # dense steps
 
 
 class SAE(nn.Module):
@@ -35,7 +40,8 @@ class SAE(nn.Module):
         d_out: width of a transcoder's target, also from the store; None for an autoencoder.
         skip: whether a transcoder has a linear path past the codes.
         normalize: `scale` divides inputs by one number so that E‖x‖² = d; see `Normalizer` for the others.
-        decoder: `unit` keeps decoder rows at norm one; `free` does not.
+        decoder: `unit` keeps decoder rows at norm one; `free` does not; `archetypal` makes unit rows of mixtures of
+            data points, see `Archetypes` for `points` and `delta`.
         b_dec_init: the decoder bias starts at `zeros`, at the `mean`, or at the geometric `median` of the data.
         start_l0: if not 0, each latent starts by firing on start_l0 / d_sae of the rows: its bias (or its threshold)
             is set to that quantile of its pre-activations. Otherwise a few directions of large variance take all.
@@ -47,6 +53,7 @@ class SAE(nn.Module):
     """
 
     controller: tuple[str, ...] = ()  # buffers and parameters that stay float32 whatever the model's dtype
+    signed: bool = False  # whether codes are of either sign, so that AuxK's are too
     idle: Tensor
     W_enc: Tensor
     W_dec: Tensor
@@ -60,7 +67,9 @@ class SAE(nn.Module):
         d_out: int | None = None,
         skip: bool = False,
         normalize: Normalize = "scale",
-        decoder: Literal["unit", "free"] = "unit",
+        decoder: Decoder = "unit",
+        points: int = 512,
+        delta: float = 0.1,
         b_dec_init: Literal["zeros", "mean", "median"] = "median",
         start_l0: float = 0.0,
         aux_k: int = 0,
@@ -87,15 +96,20 @@ class SAE(nn.Module):
         self.reanimate, self.dead_after = reanimate, dead_after
         self.norm = Normalizer(normalize, d_in)
         self.norm_target = Normalizer(normalize, self.d_out) if self.transcoder else None
+        self.points, self.delta = points, delta
         self.build_decoder()
         self.build_encoder()
         self.b_dec = nn.Parameter(torch.zeros(self.d_out))
         self.W_skip = nn.Parameter(torch.zeros(d_in, self.d_out)) if skip else None
+        self.density, self.steps = 1.0, 0  # what share of the places steps use; dense steps so far
         self.register_buffer("idle", torch.zeros(d_sae, dtype=torch.long))  # rows since a latent last fired
 
     def build_decoder(self) -> None:
-        """Make W_dec: random unit rows."""
-        self.W_dec = nn.Parameter(unit_rows(self.d_sae, self.d_out))
+        """Make W_dec: random unit rows, or what an archetypal dictionary computes."""
+        if self.decoder == "archetypal":
+            self.archetypes = Archetypes(self.d_sae, self.d_out, points=self.points, delta=self.delta)
+        else:
+            self.W_dec = nn.Parameter(unit_rows(self.d_sae, self.d_out))
 
     def build_encoder(self) -> None:
         """Make W_enc, the decoder's transpose where the spaces are one, and b_enc."""
@@ -143,8 +157,48 @@ class SAE(nn.Module):
     def step(self, x: Float[Tensor, "b i"], y: Float[Tensor, "b o"] | None = None) -> Step:
         """Normalise, encode and decode a batch of the user's activations; `y` is a transcoder's target."""
         x = self.norm(x)
+        target = x if y is None else self.norm_out(y)
+        if self.sparse and self.training and self.density < SPARSE_BELOW and x.device.type == "cpu":
+            return self.sparse_step(x, target)
         pre, f = self.latents(x)
-        return Step(x, x if y is None else self.norm_out(y), pre, f, self.reconstruct(f, x))
+        return Step(x, target, pre, f, self.reconstruct(f, x))
+
+    @property
+    def sparse(self) -> bool:
+        """Whether this variant has a sparse path: a support, and the plain encoder."""
+        own = type(self)
+        return own.support is not SAE.support and own.latents is SAE.latents and own.preactivate is SAE.preactivate
+
+    def support(self, pre: Float[Tensor, "b s"]) -> tuple[Support, Float[Tensor, " n"]]:
+        """The places outside which codes are zero and pass no gradient on, and the pre-activations there.
+
+        A variant that overrides this and `activate_at` takes the sparse path wherever its codes are few.
+        """
+        raise NotImplementedError
+
+    def activate_at(self, pre: Float[Tensor, " n"], where: Support) -> Float[Tensor, " n"]:
+        """What `activate` gives at the places of the support."""
+        raise NotImplementedError
+
+    def sparse_step(self, x: Float[Tensor, "b i"], y: Float[Tensor, "b o"]) -> Step:
+        """The same step, values and gradients, with products that never touch a zero: only encoding is dense."""
+        centre = None if self.transcoder else self.b_dec
+        with torch.no_grad():
+            rows = x if centre is None else x - centre
+            where, pre = self.support(torch.addmm(self.b_enc, rows, self.W_enc))
+        pre = encode(pre, rows, self.W_enc, self.b_enc, centre, where)
+        f = self.activate_at(pre, where)
+        y_hat = decode(f, self.W_dec, where) + self.b_dec
+        if self.W_skip is not None:
+            y_hat = y_hat + x @ self.W_skip
+        return Step(x, y, pre, f, y_hat, where=where)
+
+    def pre_of(self, s: Step, latents: Int[Tensor, " n"]) -> Float[Tensor, "b n"]:
+        """The pre-activations of some latents; computed for these alone where the step has kept but a few."""
+        if s.where is None:
+            return s.pre[:, latents]
+        rows = s.x if self.transcoder else s.x - self.b_dec
+        return torch.addmm(self.b_enc[latents], rows, self.W_enc[:, latents])
 
     def losses(self, s: Step) -> dict[str, Tensor]:
         """Named terms, already weighted; their sum is the loss.
@@ -152,18 +206,24 @@ class SAE(nn.Module):
         recon = Σ_d (y − y_hat)², mean over rows; `aux`, `ghost` and `reanimate` = −w Σ_{i dead} pre_i, mean over rows,
         where they are on. A term named `sparsity` is what a sparsity warm-up scales.
         """
-        residual = s.y - s.y_hat
-        return {"recon": residual.square().sum(-1).mean()} | self.revival(s, residual)
+        return {"recon": self.error(s)} | self.revival(s, s.y - s.y_hat)
+
+    def error(self, s: Step) -> Float[Tensor, ""]:
+        """Σ_d (y − y_hat)², mean over rows; what a variant that reconstructs on several levels overrides."""
+        return (s.y - s.y_hat).square().sum(-1).mean()
 
     def revival(self, s: Step, residual: Float[Tensor, "b o"]) -> dict[str, Tensor]:
         """The terms through which dead latents learn."""
         terms = {}
-        if self.aux_k:
-            terms["aux"] = self.aux_coef * auxk_loss(residual, s.pre, self.W_dec, self.dead, self.aux_k)
-        if self.ghost:
-            terms["ghost"] = self.ghost * ghost_loss(residual, s.pre, self.W_dec, self.dead)
-        if self.reanimate:
-            terms["reanimate"] = -self.reanimate * (s.pre.mean(0) * self.dead).sum()
+        if self.aux_k or self.ghost or self.reanimate:
+            dead = self.dead.nonzero().squeeze(1)
+            pre, W_dec = self.pre_of(s, dead), self.W_dec[dead]
+            if self.aux_k:
+                terms["aux"] = self.aux_coef * auxk_loss(residual, pre, W_dec, self.aux_k, signed=self.signed)
+            if self.ghost:
+                terms["ghost"] = self.ghost * ghost_loss(residual, pre, W_dec)
+            if self.reanimate:
+                terms["reanimate"] = -self.reanimate * s.total(pre)
         return terms
 
     @property
@@ -191,14 +251,25 @@ class SAE(nn.Module):
     @torch.no_grad()
     def track_(self, s: Step) -> None:
         """Update the state that is not learned by gradient; called once per training batch."""
-        fired = (s.f != 0).any(0)
-        self.idle.add_(len(s.f)).masked_fill_(fired, 0)
+        self.idle.add_(len(s.x)).masked_fill_(s.fired(), 0)
+        self.measure_(s)
+
+    def measure_(self, s: Step) -> None:
+        """Note which share of the places a step uses; on the dense path now and then only, as looking takes time."""
+        if s.where is not None:
+            self.density = len(s.where) / (len(s.x) * self.d_sae)
+        elif self.sparse:
+            if self.steps % MEASURE_EVERY == 0:
+                self.density = len(self.support(s.pre)[0]) / s.pre.numel()
+            self.steps += 1
 
     @torch.no_grad()
     def project_(self) -> None:
-        """After an optimiser step: bring decoder rows back to norm one."""
+        """After an optimiser step: bring decoder rows back to norm one, or archetypes to where they may be."""
         if self.decoder == "unit":
             self.W_dec.div_(self.W_dec.norm(dim=1, keepdim=True).clamp_min_(1e-12))
+        elif self.decoder == "archetypal":
+            self.archetypes.project_()
 
     @torch.no_grad()
     def project_grad_(self) -> None:
@@ -215,7 +286,12 @@ class SAE(nn.Module):
         if y is not None:
             self.norm_out.fit_(y)
             self.b_enc.copy_(-x.mean(0) @ self.W_enc)
-        self.center_(x if y is None else self.norm_out(y))
+        target = x if y is None else self.norm_out(y)
+        self.center_(target)
+        if self.decoder == "archetypal":
+            self.archetypes.fit_(target - self.b_dec)
+            if not self.transcoder:
+                self.W_enc.copy_(matched_encoder(self.W_dec, target - self.b_dec, self.start_l0 / self.d_sae))
         if self.start_l0:
             pre = self.preactivate(x[:START_ROWS])
             self.start_(upper_quantile(pre, self.start_l0 / self.d_sae))
@@ -230,6 +306,12 @@ class SAE(nn.Module):
     def start_(self, level: Float[Tensor, " s"]) -> None:
         """Make `level` the pre-activation at which each latent fires: here, by its bias."""
         self.b_enc.sub_(level)
+
+    def __getattr__(self, name: str) -> Any:
+        """W_dec of an archetypal dictionary, which is computed and no parameter; all else as in any module."""
+        if name == "W_dec" and "archetypes" in self._modules:
+            return self.archetypes()
+        return super().__getattr__(name)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SAE:
         """Moves and casts of the module; the state of a controller is moved, never rounded (in bf16 an EMA sticks)."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypedDict
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from saelab.kernels import Support, decode
+
 Normalize = Literal["none", "scale", "layer_norm", "whiten"]
+Decoder = Literal["unit", "free", "archetypal"]
 
 
 class Dense(NamedTuple):
@@ -21,14 +25,38 @@ class Dense(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Everything a loss term may look at; all in normalised space."""
+    """Everything a loss term may look at; all in normalised space.
+
+    On the sparse path `where` says which places are kept, and `pre` and `f` are their entries `[n]` alone. A term that
+    is written with `of`, `total` and `times` is the same on both: `s.total(s.f * s.of(weight))`.
+    """
 
     x: Float[Tensor, "b i"]  # input
     y: Float[Tensor, "b o"]  # target: x itself, or another site (transcoder)
-    pre: Float[Tensor, "b s"]  # pre-activations
-    f: Float[Tensor, "b s"]  # codes
+    pre: Float[Tensor, "b s"] | Float[Tensor, " n"]  # pre-activations
+    f: Float[Tensor, "b s"] | Float[Tensor, " n"]  # codes
     y_hat: Float[Tensor, "b o"]  # reconstruction of y
     dense: Dense | None = None  # two-stream models only
+    where: Support | None = None  # the sparse path only
+
+    def of(self, per_latent: Float[Tensor, " s"]) -> Float[Tensor, " _"]:
+        """A number per latent, as it goes with `pre` and `f`."""
+        return per_latent if self.where is None else per_latent[self.where.latent]
+
+    def total(self, terms: Float[Tensor, ...]) -> Float[Tensor, ""]:
+        """Sum over latents, mean over rows, in float32 or what is wider."""
+        return terms.sum(dtype=torch.promote_types(terms.dtype, torch.float32)) / len(self.x)
+
+    def times(self, codes: Float[Tensor, ...], W_dec: Float[Tensor, "s o"]) -> Float[Tensor, "b o"]:
+        """Codes W_dec, for codes like `f`."""
+        return codes @ W_dec if self.where is None else decode(codes, W_dec, self.where)
+
+    def fired(self) -> Bool[Tensor, " s"]:
+        """Which latents have a code in this batch."""
+        if self.where is None:
+            return (self.f != 0).any(0)
+        used = torch.zeros(self.where.width, dtype=torch.bool, device=self.f.device)
+        return used.index_fill_(0, self.where.latent[self.f != 0], True)
 
 
 class Sizes(TypedDict):
@@ -44,7 +72,9 @@ class Common(Sizes, total=False):
     d_out: int | None
     skip: bool
     normalize: Normalize
-    decoder: Literal["unit", "free"]
+    decoder: Decoder
+    points: int
+    delta: float
     b_dec_init: Literal["zeros", "mean", "median"]
     start_l0: float
     aux_k: int

@@ -9,6 +9,7 @@ from saelab.store.hooks import capture, list_sites, splice
 from saelab.store.pool import PoolBatches
 from saelab.store.store import Index, Store
 from saelab.store.tokens import Rows, Tokens, rows, unrows
+from saelab.store.truth import Truth
 
 __all__ = [
     "Acts",
@@ -24,6 +25,7 @@ __all__ = [
     "Store",
     "StoreData",
     "Tokens",
+    "Truth",
     "array_recipe",
     "capture",
     "extract",

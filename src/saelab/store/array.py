@@ -11,8 +11,10 @@ from torch import Tensor
 
 from saelab.store.build import build, progress_bar
 from saelab.store.columns import cast_rows, label_column
-from saelab.store.format import DTYPES, checksum, map_tensors, recipe_hash
+from saelab.store.files import is_file, open_column, open_tensor
+from saelab.store.format import DTYPES, checksum, recipe_hash
 from saelab.store.store import Store
+from saelab.store.truth import Truth, array_truth
 from saelab.store.writer import Chunk, Mark, Writer
 
 READ_ROWS = 8192  # rows taken from the array at a time
@@ -31,8 +33,8 @@ def array_recipe(
 ) -> dict[str, Any]:
     """What determines the content of an imported store; files count by their content, not by their names."""
     columns = {"array": str(array), **{f"labels/{k}": v for k, v in (labels or {}).items()}, "items": items}
-    files = {name: checksum(Path(v)) for name, v in columns.items() if v is not None and _is_file(v)}
-    tensors = {name: v for name, v in columns.items() if v is not None and not _is_file(v)}
+    files = {name: checksum(Path(v)) for name, v in columns.items() if v is not None and is_file(v)}
+    tensors = {name: v for name, v in columns.items() if v is not None and not is_file(v)}
     chosen = {"splits": splits or DEFAULT_SPLITS, "seed": seed, "site": site, "dtype": dtype}
     return {"import": {"files": files, "tensors": tensors, "key": key, **chosen}}
 
@@ -69,11 +71,11 @@ def import_array(
         recipe = array_recipe(
             array, key=key, labels=labels, items=items, splits=splits, seed=seed, site=site, dtype=dtype
         )
-    x = _open(array, key)
+    x = open_tensor(array, key)
     if x.ndim != 2 or not x.is_floating_point() or not x.numel():
         raise ValueError(f"{array} holds {x.dtype} of shape {[*x.shape]}; it takes a float [rows, width]")
-    columns = {name: _column(array, where, len(x)) for name, where in (labels or {}).items()}
-    item = torch.arange(len(x)) if items is None else _column(array, items, len(x)).long()
+    columns = {name: open_column(array, where, len(x)) for name, where in (labels or {}).items()}
+    item = torch.arange(len(x)) if items is None else open_column(array, items, len(x)).long()
     members = _split_rows(item, splits, seed)
 
     def fill(writer: Writer) -> None:
@@ -127,48 +129,13 @@ def _split_rows(item: Tensor, splits: dict[str, float], seed: int) -> dict[str, 
     return members
 
 
-def _is_file(where: str) -> bool:
-    """Whether this names a file, and not a tensor of the array's file; `ValueError` if there is no such file."""
-    if Path(where).suffix not in (".npy", ".safetensors"):
-        return False
-    if not Path(where).is_file():
-        raise ValueError(f"{where} does not exist")
-    return True
-
-
-def _column(array: Path, where: str, n: int) -> Tensor:
-    """A label or item column: from its own file, or a tensor of the array's file."""
-    column = _open(Path(where), None) if _is_file(where) else _open(array, where)
-    if column.shape[:1] != (n,):
-        raise ValueError(f"{where} has shape {[*column.shape]}, and {array} has {n} rows")
-    return column
-
-
-def _open(file: Path, key: str | None) -> Tensor:
-    """A file's tensor, memory-mapped."""
-    if not file.is_file():
-        raise ValueError(f"{file} does not exist")
-    if file.suffix == ".npy":
-        if key is not None:
-            raise ValueError(f"{file} holds one array, none called {key!r}; drop that name")
-        try:
-            return torch.from_numpy(np.load(file, mmap_mode="c", allow_pickle=False))
-        except (ValueError, EOFError, OSError, TypeError) as error:
-            raise ValueError(f"{file} is not a whole .npy file of numbers: {error}") from None
-    if file.suffix == ".safetensors":
-        tensors = map_tensors(file)
-        if key is None and len(tensors) == 1:
-            return next(iter(tensors.values()))
-        if key not in tensors:
-            raise ValueError(f"{file} holds {', '.join(sorted(tensors))}; name one of them (key={key!r})")
-        return tensors[key]
-    raise ValueError(f"{file} has to be .npy or .safetensors; save it with numpy.save first")
-
-
 class Array:
     """A user's own `[n, d]` array as a source of activations: `data=array data.path=acts.npy`.
 
-    path: a `.npy` file, or a `.safetensors` file where `key` chooses among tensors. The rest: see `import_array`.
+    path: a `.npy` file, or a `.safetensors` file where `key` chooses among tensors.
+    dictionary, codes: the true directions `[t, width]` of which rows are sums, and the true codes `[rows, t]`, if there
+        are any; see `array_truth`. An SAE is then compared with them.
+    The rest: see `import_array`.
     """
 
     def __init__(
@@ -178,6 +145,8 @@ class Array:
         key: str | None = None,
         labels: dict[str, str] | None = None,
         items: str | None = None,
+        dictionary: str | None = None,
+        codes: str | None = None,
         splits: dict[str, float] | None = None,
         seed: int = 0,
         site: str = "acts",
@@ -185,6 +154,7 @@ class Array:
         shard_rows: int = 65536,
     ) -> None:
         self.array, self.shard_rows = path, shard_rows
+        self.dictionary, self.codes = dictionary, codes
         self.content = {"key": key, "labels": labels, "items": items, "splits": splits, "seed": seed}
         self.content |= {"site": site, "dtype": dtype}
 
@@ -193,3 +163,7 @@ class Array:
         recipe = array_recipe(self.array, **self.content)
         path = stores / recipe_hash(recipe)
         return import_array(self.array, path, **self.content, shard_rows=self.shard_rows, recipe=recipe)
+
+    def truth(self) -> Truth | None:
+        """The true features, if their file is named."""
+        return array_truth(Path(self.array), self.content["key"], self.dictionary, self.codes)

@@ -1,0 +1,87 @@
+"""Nested dictionaries: an SAE whose first latents must reconstruct alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saelab.kernels import decode
+from saelab.sae.base import SAE
+from saelab.sae.step import Step
+
+Weights = Literal["sum", "mean"]
+FRACTIONS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+PARETO = 0.5
+
+
+class Prefixes:
+    """Σ_l w ‖y − y_hat_l‖², y_hat_l the reconstruction by the first n_l latents; for any SAE and any activation.
+
+    n_1 < ... < n_L = d_sae are `levels`, or are drawn for each batch: L − 1 widths from the Pareto distribution of
+    exponent 1/2 cut off at d_sae, so that half of the draws are below four latents, and the whole (Nabeshima 2024).
+    w is 1 for `sum` and 1/L for `mean`. Each error is a sum over d, a mean over rows.
+
+    One pass over the dictionary, not one a level: y_hat_l is y_hat_{l−1} plus the contribution of the latents between
+    them, and the last is the reconstruction that is there already.
+
+    Args:
+        d_sae: width of the dictionary.
+        levels: widths n_l, the last d_sae; or fractions of d_sae, the last 1. Fractions are rounded, to at least one
+            latent, and those that round to the same width are one level.
+        random: L, if prefixes are drawn; 0 for fixed levels.
+        weights: `sum` or `mean`.
+    """
+
+    def __init__(self, *, d_sae: int, levels: Sequence[float], random: int, weights: Weights) -> None:
+        if weights not in ("sum", "mean"):
+            raise ValueError(f"level_weights={weights!r} is unknown: sum or mean.")
+        if random < 0:
+            raise ValueError(f"random_levels={random} must not be negative; 0 keeps the fixed levels.")
+        self.d_sae, self.random, self.weights = d_sae, random, weights
+        self.levels = fixed_widths(levels, d_sae)
+
+    def widths(self) -> list[int]:
+        """n_1 < ... < n_L = d_sae, for one batch."""
+        if not self.random:
+            return self.levels
+        share = torch.rand(self.random - 1) * (1 - self.d_sae**-PARETO)
+        drawn = (1 - share).pow(-1 / PARETO).long().clamp(max=self.d_sae)
+        return sorted({*drawn.tolist(), self.d_sae})
+
+    def error(self, sae: SAE, s: Step) -> Float[Tensor, ""]:
+        """The weighted sum over the levels; the full one has the error of `s.y_hat`."""
+        ends = self.widths()
+        groups = [end - start for start, end in pairwise([0, *ends])]
+        y_hat = sae.b_dec if sae.W_skip is None else sae.b_dec + s.x @ sae.W_skip
+        errors = [(s.y - s.y_hat).square().sum(-1).mean()]
+        for part in contributions(s, groups, sae.W_dec):
+            y_hat = y_hat + part
+            errors.append((s.y - y_hat).square().sum(-1).mean())
+        total = torch.stack(errors).sum()
+        return total / len(errors) if self.weights == "mean" else total
+
+
+def contributions(s: Step, groups: list[int], W_dec: Float[Tensor, "s o"]) -> list[Float[Tensor, "b o"]]:
+    """What each group of neighbouring latents but the last adds to the reconstruction."""
+    rows = W_dec.split(groups)[:-1]
+    if s.where is None:
+        return [f @ W for f, W in zip(s.f.split(groups, 1)[:-1], rows, strict=True)]
+    kept = s.where.split(groups[:-1])
+    return [decode(s.f[places], W, where) for (places, where), W in zip(kept, rows, strict=True)]
+
+
+def fixed_widths(levels: Sequence[float], d_sae: int) -> list[int]:
+    """Widths from widths, or from fractions."""
+    said = f"levels={[*levels]}"
+    if not levels or any(b <= a for a, b in pairwise([0, *levels])):
+        raise ValueError(f"{said} must be positive and ascending: each is the width of a prefix, not of a group.")
+    if levels[-1] == 1:
+        return sorted({max(1, round(level * d_sae)) for level in levels})
+    if levels[-1] != d_sae or any(level != int(level) for level in levels):
+        raise ValueError(f"{said} must be whole and end in d_sae={d_sae}; or be fractions that end in 1.")
+    return [int(level) for level in levels]

@@ -1,0 +1,115 @@
+"""The sparse path against the dense one: values, gradients, tracking, and a hundred steps."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from variants import loss_of, make, names, rows
+
+from saelab.sae import SAE, Step
+
+SPARSE = [name for name in names() if type(make(name)).support is not SAE.support]
+TREATMENTS = {"aux_k": 3, "aux_coef": 0.3, "ghost": 0.2, "reanimate": 0.1, "dead_after": 100}
+
+
+def pair(name: str, **changes: object) -> tuple[SAE, SAE]:
+    """The same SAE twice, one for each path; in double precision, so that no place is on a threshold by rounding."""
+    dense = make(name, d_in=8, d_sae=32, **(TREATMENTS | changes)).train().double()
+    dense.idle[::3] = 10**6
+    sparse = copy.deepcopy(dense)
+    return dense, sparse
+
+
+def steps(dense: SAE, sparse: SAE, x: torch.Tensor, y: torch.Tensor | None = None) -> tuple[Step, Step]:
+    dense.density, sparse.density = 1.0, 0.0
+    x, y = x.double(), None if y is None else y.double()
+    a, b = dense.step(x, y), sparse.step(x, y)
+    assert a.where is None and b.where is not None
+    return a, b
+
+
+@pytest.mark.parametrize("transcoder", [False, True])
+@pytest.mark.parametrize("name", SPARSE)
+def test_values_and_gradients_are_equal(name: str, transcoder: bool) -> None:
+    dense, sparse = pair(name, **({"d_out": 5, "skip": True} if transcoder else {}))
+    x, y = rows(64, 8), rows(64, 5, seed=3) if transcoder else None
+    a, b = steps(dense, sparse, x, y)
+    torch.testing.assert_close(b.where.scatter(b.f), a.f)
+    torch.testing.assert_close(b.y_hat, a.y_hat)
+    torch.manual_seed(0)
+    first = dense.losses(a)
+    torch.manual_seed(0)
+    second = sparse.losses(b)
+    assert first.keys() == second.keys()
+    for key in first:
+        torch.testing.assert_close(second[key], first[key], rtol=1e-4, atol=1e-5)
+    torch.stack(list(first.values())).sum().backward()
+    torch.stack(list(second.values())).sum().backward()
+    for (key, p), q in zip(dense.named_parameters(), sparse.parameters(), strict=True):
+        assert (p.grad is None) == (q.grad is None), key
+        if p.grad is not None:
+            torch.testing.assert_close(q.grad, p.grad, rtol=1e-3, atol=1e-4, msg=lambda m, key=key: f"{key}: {m}")
+    dense.track_(a)
+    sparse.track_(b)
+    for (key, p), q in zip(dense.named_buffers(), sparse.buffers(), strict=True):
+        torch.testing.assert_close(q, p, msg=lambda m, key=key: f"{key}: {m}")
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_hundred_steps_end_in_the_same_place(name: str) -> None:
+    ends = []
+    for density in (1.0, 0.0):
+        sae = make(name, d_in=8, d_sae=32, **TREATMENTS).double()
+        optimizer = torch.optim.Adam(sae.parameters(), lr=1e-3)
+        for i in range(100):
+            sae.anneal_(i / 100)
+            sae.density = density
+            torch.manual_seed(i)
+            s = sae.step(rows(64, 8, seed=i).double())
+            assert (s.where is None) == (density == 1.0)
+            loss = loss_of(sae, s)
+            optimizer.zero_grad()
+            loss.backward()
+            sae.project_grad_()
+            optimizer.step()
+            sae.project_()
+            sae.track_(s)
+        ends.append(sae)
+    for (key, p), q in zip(ends[0].state_dict().items(), ends[1].state_dict().values(), strict=True):
+        torch.testing.assert_close(q, p, rtol=1e-3, atol=1e-4, msg=lambda m, key=key: f"{key}: {m}")
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_rows_without_a_code_and_all_of_them_without(name: str) -> None:
+    dense, sparse = pair(name)
+    for sae in (dense, sparse):
+        sae.b_enc.data.fill_(-1e3)
+    a, b = steps(dense, sparse, rows(16, 8))
+    torch.testing.assert_close(b.where.scatter(b.f), a.f)
+    torch.testing.assert_close(b.y_hat, a.y_hat)
+    loss_of(sparse, b).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in sparse.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in SPARSE if "k" in (make(name).__dict__)])
+def test_one_code_and_ties(name: str) -> None:
+    dense, sparse = pair(name, k=1)
+    for sae in (dense, sparse):
+        sae.W_enc.data[:, 16:] = sae.W_enc.data[:, :16]  # every pre-activation twice
+    a, b = steps(dense, sparse, rows(64, 8))
+    assert (b.f != 0).sum() == (a.f != 0).sum()
+    torch.testing.assert_close(b.f[b.f != 0].sort().values, a.f[a.f != 0].sort().values)
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_the_path_follows_the_measured_density(name: str) -> None:
+    sae = make(name, d_in=8, d_sae=32).train()
+    assert sae.step(rows(64, 8)).where is None
+    for _ in range(2):
+        sae.track_(sae.step(rows(64, 8)))
+    assert 0 < sae.density < 1
+    sae.density = 0.0
+    assert sae.step(rows(64, 8)).where is not None
+    assert sae.eval().step(rows(64, 8)).where is None
