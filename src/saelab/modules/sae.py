@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saelab.modules.optim import Averages, OptimizerFactory, Shape, configure, training_steps
 from saelab.modules.tally import Tally
-from saelab.sae import SAE
+from saelab.sae import SAE, Step
 
 
 class SAEModule(L.LightningModule):
@@ -55,6 +55,7 @@ class SAEModule(L.LightningModule):
         # A constant near the mean of the activations, so that variances keep their digits.
         self.register_buffer("centre", torch.zeros(sae.d_out), persistent=False)
         self.averages = Averages()
+        self.taken: Step | None = None  # the step whose loss is on its way back
         self.tables: dict[str, dict[str, Tensor]] = {}
 
     def on_train_start(self) -> None:
@@ -93,10 +94,16 @@ class SAEModule(L.LightningModule):
         if "sparsity" in terms and self.sparsity_warmup:
             terms["sparsity"] = terms["sparsity"] * self._sparsity_scale()
         loss = torch.stack(list(terms.values())).sum()
-        self.sae.track_(s)
+        self.taken = s
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # pyright: ignore[reportAttributeAccessIssue]
             self._log_batch(s.y, s.y_hat, s.f, {"loss": loss, **terms})
         return loss
+
+    def on_after_backward(self) -> None:
+        """Track what was seen; not before, since a loss may hold the state that this changes."""
+        assert self.taken is not None
+        self.sae.track_(self.taken)
+        self.taken = None
 
     def _sparsity_scale(self) -> float:
         return min(1.0, (self.global_step + 1) / (self.sparsity_warmup * self.total_steps))
