@@ -18,7 +18,7 @@ def test_selection_by_hand() -> None:
     assert batch_topk(pre, 3).tolist() == [[5.0, 4.0, 1.0], [0.0, 2.0, 0.5]]
     assert batch_topk(pre[:1], 0.5).tolist() == [[0.0, 0.0, 0.0]]
     assert lowest(batch_topk(pre, 1.5)).item() == 2.0
-    assert lowest(torch.zeros(2, 3)).item() == 0.0
+    assert lowest(torch.zeros(2, 3)).item() == lowest(torch.zeros(0)).item() == 0.0
 
 
 def test_by_hand_in_training_and_evaluation() -> None:

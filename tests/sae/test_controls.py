@@ -158,6 +158,8 @@ def test_random_reads_another_site() -> None:
         (Random, {"target_l0": 4, "fit_decoder": True}, "decoder=free"),
         (Random, {"target_l0": 4, "start_l0": 4.0}, "start_l0=4.0"),
         (Random, {"target_l0": 4, "d_out": 3, "skip": True}, "skip=True"),
+        (Random, {"target_l0": 4, "decoder": "archetypal"}, "nothing trains Random"),
+        (PCA, {"decoder": "archetypal"}, "decoder=unit"),
         (PCA, {"b_dec_init": "median"}, "b_dec_init=mean"),
         (PCA, {"d_out": 3}, "cannot be a transcoder"),
         (PCA, {"d_sae": 1, "signed": False}, "at least 2"),

@@ -66,7 +66,7 @@ def annealed(**own: Any) -> PAnneal:
 
 
 def test_annealing_by_hand() -> None:
-    """Codes of 4 only: f^1 = 4, f^0.6 = 2.282, f^0.2 = 1.069 (see `power`); λ goes 0.5, 0.5 · 4 / 2.282, 0.5 · 4 / 1.069."""
+    """One code of 4: f^1 = 4, f^0.6 = 2.282, f^0.2 = 1.069 (see `power`); λ is 0.5 times 1, 4 / 2.282, 4 / 1.069."""
     sae, seen = annealed(), {}
     step = with_codes(sae, torch.tensor([[4.0, 0.0]]))
     for progress in (0.0, 0.2, 0.39, 0.4, 0.5, 0.6, 0.99):

@@ -228,6 +228,27 @@ def test_kl_warms_up_and_the_warm_up_completes() -> None:
     assert without.facts()["beta"].item() == pytest.approx(0.2)
 
 
+def test_the_dense_stream_has_a_head_start() -> None:
+    sae, x = DenseVAESparse(**SMALL, k=4, dense_first=0.25, dead_after=10), rows(32)
+    sae.anneal_(0.2)
+    step = sae.step(x)
+    assert step.dense is not None and not step.f.any()
+    assert torch.equal(step.y_hat, step.dense.y_dense)
+    sae.track_(step)
+    assert not sae.dead.any()  # what may not fire does not age
+    sae.anneal_(0.25)
+    step = sae.step(x)
+    assert step.f.any()
+    sae.track_(step)
+    assert torch.equal(sae.idle > 0, ~(step.f != 0).any(0))
+
+
+def test_dense_codes_start_with_little_noise() -> None:
+    dense = make("dense_vae_sparse").step(rows(512)).dense
+    assert dense is not None and dense.log_var is not None
+    torch.testing.assert_close(dense.log_var, torch.full_like(dense.log_var, -4.0), atol=1.0, rtol=0)
+
+
 def test_variances_are_clamped() -> None:
     sae = DenseVAESparse(**SMALL, k=4, z_dim=2)
     with torch.no_grad():
@@ -260,7 +281,8 @@ def test_the_sparse_branch_is_topk_or_shrinks() -> None:
         (DenseVAESparse, {"z_dim": 0}, "z_dim=0"),
         (DenseVAESparse, {"k": 17}, "d_sae=16"),
         (DenseVAESparse, {"k": 4, "beta": -1.0}, "beta=-1.0"),
-        (DenseVAESparse, {"k": 4, "kl_warmup": 2.0}, "fraction of training"),
+        (DenseVAESparse, {"k": 4, "kl_warmup": 2.0}, "kl_warmup=2.0 is a fraction of training"),
+        (DenseVAESparse, {"k": 4, "dense_first": -0.1}, "dense_first=-0.1 is a fraction of training"),
     ],
 )
 def test_rules(kind: type[TwoStream], wrong: dict[str, Any], says: str) -> None:

@@ -25,6 +25,8 @@ def batch_topk(pre: Float[Tensor, "b s"], k: float) -> Float[Tensor, "b s"]:
 
 def lowest(f: Float[Tensor, ...]) -> Float[Tensor, ""]:
     """The smallest positive code, float32: the threshold that a batch has drawn; 0 where nothing fires."""
+    if f.numel() == 0:
+        return f.new_zeros((), dtype=torch.float32)
     least = torch.where(f > 0, f, torch.inf).amin().float()
     return torch.where(least.isfinite(), least, 0.0)
 
@@ -32,9 +34,9 @@ def lowest(f: Float[Tensor, ...]) -> Float[Tensor, ""]:
 class BatchTopK(SAE):
     """f keeps the k b largest positive pre-activations of a batch of b rows; in evaluation, those above a threshold τ.
 
-    So rows that need more codes take them, and L0 is k on average (Bussmann et al. 2024, arXiv 2412.06410). In
-    evaluation a code must not depend on the other rows, and f = pre · H(pre > τ), one τ for all latents. With c_t the
-    lowest code of batch t, the threshold it has drawn,
+    So rows that need more codes take them, and L0 is k on average, or less where fewer pre-activations are positive
+    (Bussmann et al. 2024, arXiv 2412.06410). In evaluation a code must not depend on other rows: f = pre · H(pre > τ),
+    one τ for all latents. With c_t the lowest code of batch t, the threshold it has drawn,
 
         e = c_t − τ,    drift ← drift + (1 − m)² e,    τ ← τ + (1 − m²) e + drift,    m = 0.93,
 
@@ -44,8 +46,8 @@ class BatchTopK(SAE):
     the sample that initialises; it stays float32, in normalised space.
 
     τ holds for rows like those trained on. Where these are few and seen often, new rows use more codes: on the
-    quickstart (3,600 rows, 30 epochs) L0 at k = 32 is 31.9 on the training rows and 32.6 to 32.9 on test rows, and no
-    τ from training rows does better: that which gives 32.0 of these gives 33.0 of those.
+    quickstart (3,600 rows, 30 epochs) L0 at k = 32 is 31.9 on the training rows and 32.6 to 33.1 on test rows, and no
+    τ from training rows does better: that which gives 32.0 of these gives 33.0 of those. With 55,000 rows it is 32.3.
 
     Args:
         k: codes a row uses on average; need not be whole.

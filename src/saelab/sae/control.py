@@ -16,7 +16,8 @@ from saelab.sae.step import Common
 class Control(SAE):
     """An SAE that is complete once `init_from_` has seen data: no parameter asks for gradient, `trained` is False.
 
-    Errors: ValueError for `skip`, whose path would stay zero, and for `start_l0`, which would move the codes.
+    Errors: ValueError for `skip`, whose path would stay zero, for `start_l0`, which would move the codes, and for an
+    archetypal decoder, whose mixtures are learned.
     """
 
     def __init__(self, **common: Unpack[Common]) -> None:
@@ -26,6 +27,8 @@ class Control(SAE):
             raise ValueError(f"skip=True: nothing trains {name}, so its linear path would stay at zero.")
         if self.start_l0:
             raise ValueError(f"start_l0={self.start_l0}: {name} sets its own biases; leave it at 0.")
+        if self.decoder == "archetypal":
+            raise ValueError(f"decoder=archetypal: nothing trains {name}, so nothing would be mixed; decoder=unit.")
         self.requires_grad_(False)
 
 

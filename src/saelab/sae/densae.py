@@ -142,7 +142,7 @@ class DenSaE(TwoStream):
         return squares / 2 + self.l1 * f.abs().sum(1)
 
     def losses(self, s: Step) -> dict[str, Tensor]:
-        return super().losses(s) | {"sparsity": self.l1 * s.f.abs().sum(-1).mean()}
+        return super().losses(s) | {"sparsity": self.l1 * s.total(s.f.abs())}
 
     def facts(self) -> dict[str, Tensor]:
         return {"lipschitz": self.lipschitz}

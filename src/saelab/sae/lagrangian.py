@@ -67,7 +67,7 @@ class Lagrangian(Thresholded):
         target_l0: float = 32,
         constraint: Constraint = "equality",
         dual: Rule = "augmented",
-        dual_lr: float = 0.03,
+        dual_lr: float = 0.05,
         rho: float = 1.0,
         l0_memory: float = 0.9,
         multiplier_min: float | None = None,
@@ -117,5 +117,5 @@ class Lagrangian(Thresholded):
         self.dual.ascend_(self.multiplier, self.l0_ema)
 
     def start_(self, level: Float[Tensor, " s"]) -> None:
-        self.threshold.clamp_(min=level / 2)
+        self.threshold.clamp_(min=level / 4)
         super().start_(level)

@@ -108,4 +108,4 @@ class LISTA(SAE):
 
     def losses(self, s: Step) -> dict[str, Tensor]:
         terms = super().losses(s)
-        return terms | {"sparsity": self.l1 * s.f.sum(-1).mean()} if self.l1 else terms
+        return terms | {"sparsity": self.l1 * s.total(s.f)} if self.l1 else terms

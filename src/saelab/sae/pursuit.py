@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from saelab.sae.base import SAE
 from saelab.sae.step import Common
 
+GRAM_MAX = 2**14  # atoms: their inner products take 1 GB in float32
 FLOOR = 1e-5  # of ‖x − b_dec‖: a correlation below is what float32 makes of zero
 
 
@@ -87,7 +88,7 @@ class Pursuit(SAE):
 
     def gram(self, W_dec: Float[Tensor, "s d"], rows: int) -> Float[Tensor, "s s"] | None:
         """Inner products of all atoms, where one product that all steps of all rows share costs less than theirs."""
-        return W_dec @ W_dec.T if self.d_sae <= self.k * rows else None
+        return W_dec @ W_dec.T if self.d_sae <= min(self.k * rows, GRAM_MAX) else None
 
     def best(self, corr: Float[Tensor, "b s"]) -> tuple[Float[Tensor, " b"], Int[Tensor, " b"]]:
         """The atom that a row's residual correlates with most, and by how much (a magnitude if `signed`)."""
