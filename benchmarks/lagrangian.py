@@ -18,6 +18,7 @@ import os
 import platform
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ from saelab.modules.optim import ramp  # noqa: E402
 from saelab.run import build  # noqa: E402
 from saelab.sae import SAE  # noqa: E402
 
-STEPS, BATCH, CLIP, PART = 600, 256, 1.0, 2000
+STEPS, BATCH, CLIP, PART = 500, 256, 1.0, 2000
 WIDTHS, TARGETS = (512, 2048), (4, 8, 16, 32, 64)
 TOY = {"d": 128, "features": 512, "active": 16, "train": 100_000, "test": 10_000}
 
@@ -73,6 +74,7 @@ def toy() -> Rows:
     return Rows(torch.cat([rows(PART) for _ in range(TOY["train"] // PART)]), rows(TOY["test"]))
 
 
+@cache
 def shipped(variant: str) -> dict[str, Any]:
     """The quickstart's `model` node with this variant."""
     cfg = compose("train", ["experiment=quickstart", f"model={variant}"])

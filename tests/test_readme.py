@@ -13,11 +13,12 @@ from saelab.config import compose, jobs
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text()
+DOCS = "\n".join([README, *(page.read_text() for page in sorted((CHECKOUT / "docs").glob("*.md")))])
 PLACES = {"run", "runs"}  # keys whose values stand for a reader's own paths
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+    return re.findall(rf"```{language}\n(.*?)```", DOCS, flags=re.S)
 
 
 def commands() -> list[list[str]]:

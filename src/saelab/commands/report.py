@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> dict[str, float]:
 
 def _compare(cfg: DictConfig) -> Path:
     out = Path(cfg.out) if cfg.out else Path(cfg.paths.log_dir) / "comparison.html"
-    paths = sorted({Path(p) for pattern in cfg.runs.split(",") for p in glob.glob(pattern.strip())})
+    paths = sorted({Path(p) for pattern in cfg.runs.split() for p in glob.glob(pattern)})
     found = [path for path in paths if (path / "run.json").exists()]
     sweeps = [path / "sweep.csv" for path in paths if (path / "sweep.csv").exists()]
     if not found and not sweeps:

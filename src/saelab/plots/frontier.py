@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from saelab.plots.settings import Setting, repeat, written
 from saelab.plots.style import BLUE, INK, MUTED, ORANGE, new
 
 RIVAL = "batchtopk"
+CLEAR = 0.12  # of the axis: a point so far from the curve has room for its name
+ROOM = 0.035  # of the axis: the height of a name
+LEAST = 0.5  # of BatchTopK's EV; what is worse would squeeze all else into a line, and is told in words
 
 
 def frontier(settings: list[Setting]) -> Figure:
@@ -19,17 +22,20 @@ def frontier(settings: list[Setting]) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=[1.5, 1])
     line = sorted((s for s in settings if s.keys.get("model") == RIVAL), key=lambda s: s.mean("test/l0"))
     others = [s for s in settings if s.keys.get("model") != RIVAL and len(s.values("test/l0"))]
-    over_l0(left, line, others)
-    shares(right, sorted((s for s in others if len(s.values("matched/ratio"))), key=lambda s: -s.mean("matched/ratio")))
-    if name := repeat(settings):
-        figure.supxlabel(f"points: means over {name}s; bars: ± one standard deviation", x=0.01, ha="left", fontsize=8)
+    near = [s for s in others if len(s.values("matched/ratio")) and s.mean("matched/ratio") >= LEAST]
+    over_l0(left, line, near)
+    shares(right, sorted(near, key=lambda s: -s.mean("matched/ratio")))
+    said = [f"points: means over {name}s; bars: ± one standard deviation"] if (name := repeat(settings)) else []
+    far = ", ".join(
+        f"{s.keys['model']} (L0 {s.mean('test/l0'):.3g}, EV {s.told('test/ev')})" for s in others if s not in near
+    )
+    figure.supxlabel("; ".join([*said, *([f"not shown: {far}"] if far else [])]), x=0.01, ha="left", fontsize=8)
     return figure
 
 
 def over_l0(ax: Axes, line: list[Setting], others: list[Setting]) -> None:
     ax.plot([s.mean("test/l0") for s in line], [s.mean("test/ev") for s in line], color=BLUE, marker="o", markersize=4)
-    shown = [s for s in others if s.mean("test/l0") > 0 and s.mean("test/ev") > 0]
-    ax.scatter([s.mean("test/l0") for s in shown], [s.mean("test/ev") for s in shown], s=16, color=ORANGE, zorder=3)
+    ax.scatter([s.mean("test/l0") for s in others], [s.mean("test/ev") for s in others], s=16, color=ORANGE, zorder=3)
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
@@ -48,17 +54,20 @@ def over_l0(ax: Axes, line: list[Setting], others: list[Setting]) -> None:
         fontsize=8,
         weight="bold",
     )
-    for s in far(shown, line):
-        where = (s.mean("test/l0"), s.mean("test/ev"))
-        ax.annotate(s.keys["model"], where, textcoords="offset points", xytext=(5, -9), color=MUTED, fontsize=7.5)
+    at = np.log([s.mean("test/l0") for s in line])
+    written_at = [-1.0]
+    for s in sorted(others, key=lambda s: s.mean("test/ev")):
+        place = (s.mean("test/l0"), s.mean("test/ev"))
+        off = abs(place[1] - np.interp(np.log(place[0]), at, [r.mean("test/ev") for r in line]))
+        if off > CLEAR * span(ax) and place[1] - written_at[-1] > ROOM * span(ax):
+            written_at.append(place[1])
+            text = s.keys["model"]
+            ax.annotate(text, place, textcoords="offset points", xytext=(6, -3), color=MUTED, fontsize=7.5)
 
 
-def far(others: list[Setting], line: list[Setting]) -> list[Setting]:
-    """Those that stand clear of the curve, whose names have room."""
-    l0 = np.log([s.mean("test/l0") for s in line])
-    ev = np.array([s.mean("test/ev") for s in line])
-    away = [abs(s.mean("test/ev") - np.interp(np.log(s.mean("test/l0")), l0, ev)) for s in others]
-    return [s for s, gap in zip(others, away, strict=True) if gap > 0.03]
+def span(ax: Axes) -> float:
+    low, high = ax.get_ylim()
+    return high - low
 
 
 def shares(ax: Axes, settings: list[Setting]) -> None:
@@ -69,7 +78,7 @@ def shares(ax: Axes, settings: list[Setting]) -> None:
             s.mean("matched/ratio"), y, xerr=bar, fmt="o", color=ORANGE, markersize=4.5, elinewidth=1, capsize=3
         )
     ax.axvline(1, color=BLUE, linewidth=1)
-    ax.axvline(0.9, color=MUTED, linewidth=0.8, linestyle=(0, (3, 2)))
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.set_yticks(range(len(settings)), [s.keys["model"] for s in settings])
     ax.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
     ax.set_ylim(len(settings) - 0.4, -0.6)
