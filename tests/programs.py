@@ -15,11 +15,13 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import time
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lightning as L
 import numpy as np
 import pytest
 
@@ -36,6 +38,13 @@ TINY = [
 TINY_BASE = ["base.trainer.max_epochs=1", "base.trainer.limit_train_batches=3", "base.trainer.limit_val_batches=1"]
 PATIENCE = 300  # seconds, after which a program is taken to hang
 PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+
+
+class Slow(L.Callback):
+    """A pause after every batch, for programs that are to be stopped on their way."""
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        time.sleep(0.05)
 
 
 class Done(NamedTuple):

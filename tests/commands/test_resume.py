@@ -54,7 +54,8 @@ def test_a_stopped_run_continues_to_the_same_numbers(
     sent: signal.Signals, every: int | str, again: Callable[..., Done], straight: Path, tmp_path: Path
 ) -> None:
     """From a checkpoint in mid-epoch or at its end; once in a new interpreter, where texts hash otherwise."""
-    process = start("train", *RUN, f"callbacks.last.every_n_train_steps={every}", logs=tmp_path)
+    slow = "+callbacks.slow._target_=programs.Slow"  # so that the signal comes before the run is over
+    process = start("train", *RUN, slow, f"callbacks.last.every_n_train_steps={every}", logs=tmp_path)
     wait_for(tmp_path, "runs/quickstart/*/checkpoints/last.ckpt", process)
     os.kill(process.pid, sent)
     process.join()

@@ -74,7 +74,7 @@ def test_a_transcoder_has_a_scale_for_each_side() -> None:
     [
         ({"skip": True}, "skip=True"),
         ({"d_out": 3, "normalize": "layer_norm"}, "layer_norm"),
-        ({"start_l0": 9}, "start_l0=9"),
+        ({"start_l0": -1}, "start_l0=-1"),
         ({"ghost": -1}, "ghost=-1"),
     ],
 )

@@ -44,7 +44,8 @@ class SAE(nn.Module):
             data points, see `Archetypes` for `points` and `delta`.
         b_dec_init: the decoder bias starts at `zeros`, at the `mean`, or at the geometric `median` of the data.
         start_l0: if not 0, each latent starts by firing on start_l0 / d_sae of the rows: its bias (or its threshold)
-            is set to that quantile of its pre-activations. Otherwise a few directions of large variance take all.
+            is set to that quantile of its pre-activations; on all rows from d_sae on. With 0, a few directions of large
+            variance take all.
         aux_k: how many dead latents AuxK uses to explain what the others miss; 0 turns it off.
         aux_coef: AuxK's weight.
         ghost: weight of ghost gradients; 0 turns them off.
@@ -86,12 +87,11 @@ class SAE(nn.Module):
             raise ValueError("skip=True would let an autoencoder copy its input; it is for transcoders (store.target).")
         if self.transcoder and normalize == "layer_norm":
             raise ValueError("normalize=layer_norm: a transcoder cannot know the scale of a row it has not seen.")
-        if not 0 <= start_l0 <= d_sae:
-            raise ValueError(f"start_l0={start_l0} must be between 0 (off) and d_sae={d_sae}.")
-        for name, value in {"aux_k": aux_k, "aux_coef": aux_coef, "ghost": ghost, "reanimate": reanimate}.items():
+        weights = {"aux_k": aux_k, "aux_coef": aux_coef, "ghost": ghost, "reanimate": reanimate, "start_l0": start_l0}
+        for name, value in weights.items():
             if value < 0:
                 raise ValueError(f"{name}={value} must not be negative; 0 turns it off.")
-        self.decoder, self.b_dec_init, self.start_l0 = decoder, b_dec_init, start_l0
+        self.decoder, self.b_dec_init, self.start_l0 = decoder, b_dec_init, min(start_l0, d_sae)
         self.aux_k, self.aux_coef, self.ghost = aux_k, aux_coef, ghost
         self.reanimate, self.dead_after = reanimate, dead_after
         self.norm = Normalizer(normalize, d_in)

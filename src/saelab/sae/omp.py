@@ -22,7 +22,8 @@ class OMP(Pursuit):
     Non-negative by default: atoms whose coefficient would be negative leave S, by the inner loop of Lawson and
     Hanson, until all are positive (Bruckstein et al. 2008), so L0 can be less than k; an atom that left may be picked
     again. With `signed`, picking is by |r · d_j| and the least squares are free. A row also stops when the best atom
-    lies in the span of S.
+    lies in the span of S. A step of training takes about 20 times TopK's on a CPU (matching pursuit: 6); on an
+    accelerator, non-negativity waits for the device once a pick.
 
     Gradient: through the solve, with S fixed. For the reconstruction it makes no difference, since f is optimal on S:
     there the dictionary learns as if f were constant, as in the method of optimal directions. Other terms of a loss,
