@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -105,6 +106,7 @@ def _become(path: str, args: tuple[str, ...], env: dict[str, str], out: str, err
     os.environ.clear()
     os.environ.update(env)
     np.random.seed()  # noqa: NPY002, as a new interpreter does
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background, Ctrl-C is ignored
     sys.argv = [path, *args]
     runpy.run_path(path, run_name="__main__")
 
