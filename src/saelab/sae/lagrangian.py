@@ -40,10 +40,15 @@ class Lagrangian(Thresholded):
         loss = ‖y − y_hat‖² + penalty(λ, L0 / L* − 1) + treatments of the dead, means over rows
         l0_ema ← m l0_ema + (1 − m) L0,    λ ← λ + dual_lr (l0_ema / L* − 1),    once per batch
 
-    with the penalty of `Dual`; its gradient reaches thresholds and, with `ste_to_input`, the encoder. It is the term
-    `sparsity`, and becomes negative while codes are to spare. There is no sparsity weight to be found: λ finds it.
+    with the penalty of `Dual`, which is the term `sparsity`, and negative while codes are to spare. There is no weight
+    to be found: λ finds it. Through `ste_to_input` the rectangle also tells the encoder what firing would cost and
+    gain; with thresholds alone, L0 follows more slowly, and on the toy half or more of the latents die.
 
-    Half of `start_l0`'s quantile becomes threshold and half bias, since a threshold is also the least value of a code.
+    A quarter of `start_l0`'s quantile becomes threshold, the rest bias. A threshold is the least value of a code: with
+    more of it, new rows use more codes than those trained on; with less, more latents die where targets are low.
+
+    L0 holds for rows like those trained on. On the quickstart (3,600 rows, 30 epochs, three seeds) it is within 1 % of
+    32 on the training rows and 33.5 to 33.8 on test rows, EV 0.982.
 
     Args:
         target_l0: L*, codes a row uses on average.
