@@ -2,78 +2,46 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from saelab.analysis.midranks import order, rank_sums
+
 CHUNK = 2**24  # entries of `codes` ranked at a time: about 1 GB of scratch where every entry is non-zero
+Orientation = Literal["rank", "mean"]
 
 
 def auc(codes: Float[Tensor, "n s"], onehot: Bool[Tensor, "n c"]) -> Float[Tensor, "s c"]:
     """Area under the ROC curve of every latent as a detector of every concept, ties counted one half.
 
     Mann-Whitney: AUC = (R_c - n_c (n_c + 1) / 2) / (n_c (n - n_c)), R_c the sum over the concept's rows of their
-    mid-ranks among all n values of the latent. Zeros are one big tie, so only non-zero codes are sorted. A latent
-    that never fires scores 1/2 on everything; a concept that fills all rows or none is nan. Returns float64.
+    mid-ranks among all n values of the latent. Concepts may overlap. Zeros are one big tie, so only non-zero codes are
+    sorted. A latent that never fires scores 1/2 on everything; one with a nan, and a concept that fills all rows or
+    none, is nan. Returns float64.
     """
-    n = len(codes)
-    positive = onehot.double().sum(0)
-    step = max(1, CHUNK // max(n, 1))
-    ranks = torch.cat([rank_sums(block, onehot.double()) for block in codes.split(step, dim=1)])
-    area = (ranks - positive * (positive + 1) / 2) / (positive * (n - positive))
-    return torch.where((positive > 0) & (positive < n), area, torch.nan)
+    step = max(1, CHUNK // max(len(codes), 1))
+    sums = torch.cat([rank_sums(order(block), onehot) for block in codes.split(step, dim=1)])
+    return areas(sums, onehot.double().sum(0), len(codes)).masked_fill(codes.isnan().any(0)[:, None], torch.nan)
 
 
-def rank_sums(codes: Float[Tensor, "n s"], onehot: Float[Tensor, "n c"]) -> Float[Tensor, "s c"]:
-    """Sum of mid-ranks (from 1) of each concept's rows within each latent."""
-    latent, row, lift, zero_rank = mid_ranks(codes)
-    size = (codes.shape[1], codes.shape[0])
-    lifts = torch.sparse_coo_tensor(torch.stack([latent, row]), lift, size, check_invariants=False).coalesce()
-    return lifts @ onehot + zero_rank[:, None] * onehot.sum(0)
-
-
-class MidRanks(NamedTuple):
-    """Mid-ranks (from 1) of values within each latent: that of its zeros, and by how much non-zero ones are above."""
-
-    latent: Int[Tensor, " m"]
-    row: Int[Tensor, " m"]
-    lift: Float[Tensor, " m"]
-    zero_rank: Float[Tensor, " s"]
-
-
-def mid_ranks(codes: Float[Tensor, "n s"]) -> MidRanks:
-    n, s = codes.shape
-    latent, row = codes.T.nonzero(as_tuple=True)
-    value = codes[row, latent]
-    order = value.argsort(stable=True)
-    order = order[latent[order].argsort(stable=True)]  # by latent, then by value
-    latent, row, value = latent[order], row[order], value[order]
-
-    position = torch.arange(len(value), device=codes.device)
-    count = torch.bincount(latent, minlength=s)
-    below = torch.bincount(latent[value < 0], minlength=s)
-    zeros = n - count
-
-    # Of each run of equal values in a latent: its number, its first position and its length.
-    new = torch.ones_like(latent, dtype=torch.bool)
-    new[1:] = (latent[1:] != latent[:-1]) | (value[1:] != value[:-1])
-    run = new.cumsum(0) - 1
-    length = torch.bincount(run)
-    middle = position[new].double() + (length.double() + 1) / 2
-    rank = middle[run] - (count.cumsum(0) - count)[latent] + torch.where(value > 0, zeros[latent], 0)
-    zero_rank = below + (zeros.double() + 1) / 2
-    return MidRanks(latent, row, rank - zero_rank[latent], zero_rank)
+def areas(
+    sums: Float[Tensor, "s c"], positive: Float[Tensor, " c"], total: float | Float[Tensor, ""]
+) -> Float[Tensor, "s c"]:
+    """AUC from the sums of mid-ranks less 1/2; nan for a concept that fills all rows or none."""
+    area = (sums - positive.square() / 2) / (positive * (total - positive))
+    return torch.where((positive > 0) & (positive < total), area, torch.nan)
 
 
 class Univariate(NamedTuple):
     """AUC of every latent for every concept.
 
-    train: `[s, c]` on the training half, at least 1/2: the orientation (more or less active on the concept) is free.
-    test: `[s, c]` on the held-out half with the training half's orientation; it may fall below 1/2.
-    sign: `[s, c]` the orientation, +1 or -1.  alive: `[s]` the latent fires on the training half.
-    density: `[s]` how often it fires on all rows.
+    train: `[s, c]` on the training half.  test: `[s, c]` on the held-out half.  Both with the orientation chosen on the
+    training half, so that test may fall below 1/2.
+    sign: `[s, c]` the orientation: +1 more, -1 less active on the concept.  alive: `[s]` the latent fires on the
+    training half.  density: `[s]` how often it fires on all rows.
     """
 
     train: Float[Tensor, "s c"]
@@ -83,18 +51,32 @@ class Univariate(NamedTuple):
     density: Float[Tensor, " s"]
 
 
-def univariate(codes: Float[Tensor, "n s"], onehot: Bool[Tensor, "n c"], *, train: Bool[Tensor, " n"]) -> Univariate:
-    """Score every latent alone, oriented on the rows in `train` and tested on the others."""
-    fitted = auc(codes[train], onehot[train])
-    held_out = auc(codes[~train], onehot[~train])
-    sign = torch.where(fitted >= 0.5, 1, -1)
+def univariate(
+    codes: Float[Tensor, "n s"], onehot: Bool[Tensor, "n c"], *, train: Bool[Tensor, " n"], by: Orientation = "rank"
+) -> Univariate:
+    """Score every latent alone, oriented on the rows in `train` and tested on the others.
+
+    by: `rank` orients so that the training AUC is at least 1/2; `mean` by the sign of E[f | c] - E[f | not c], which
+    is that of the slope of a logistic regression on the one feature: its AUC, without fitting it.
+    """
+    kept, held_out = codes[train], codes[~train]
+    fitted, scored = auc(kept, onehot[train]), auc(held_out, onehot[~train])
+    up = fitted >= 0.5 if by == "rank" else mean_difference(kept, onehot[train]) >= 0
+    fired = (kept != 0).sum(0)
     return Univariate(
-        train=torch.maximum(fitted, 1 - fitted),
-        test=torch.where(sign > 0, held_out, 1 - held_out),
-        sign=sign,
-        alive=(codes[train] != 0).any(0),
-        density=(codes != 0).double().mean(0),
+        train=torch.where(up, fitted, 1 - fitted),
+        test=torch.where(up, scored, 1 - scored),
+        sign=torch.where(up, 1, -1),
+        alive=fired > 0,
+        density=(fired + (held_out != 0).sum(0)).double() / len(codes),
     )
+
+
+def mean_difference(codes: Float[Tensor, "n s"], onehot: Bool[Tensor, "n c"]) -> Float[Tensor, "s c"]:
+    """E[f | concept] - E[f | not the concept]; nan for a concept that fills all rows or none. In float64."""
+    f, y = codes.double(), onehot.double()
+    inside, positive = f.T @ y, y.sum(0)
+    return inside / positive - (f.sum(0)[:, None] - inside) / (len(codes) - positive)
 
 
 class Best(NamedTuple):
@@ -125,28 +107,3 @@ def best_latents(scores: Univariate, *, positive_only: bool = False) -> Best:
         sign=torch.where(found, scores.sign[latent, column], 0),
         density=torch.where(found, scores.density[latent], torch.nan),
     )
-
-
-def selectivity(scores: Univariate, *, selective: float = 0.85, pure: float = 0.95) -> dict[str, float]:
-    """How concepts share out the living latents, from held-out AUCs.
-
-    coverage: concepts that are some latent's best. recovered: concepts with a pure latent, one that exceeds `pure`
-    for exactly one concept. entropy: of the best concepts' counts, in nats. Fractions are of all latents.
-    """
-    test = scores.test[scores.alive].nan_to_num(nan=0.5)
-    if not len(test):
-        names = ("selective", "mean_best_auc", "coverage", "redundancy", "recovered", "pure", "entropy")
-        return dict.fromkeys(names, 0.0)
-    best, concept = test.max(1)
-    count = torch.bincount(concept, minlength=test.shape[1])
-    share = count[count > 0] / count.sum()
-    is_pure = (test > pure).sum(1) == 1
-    return {
-        "selective": float((best > selective).sum() / len(scores.alive)),
-        "mean_best_auc": float(best.mean()),
-        "coverage": float((count > 0).sum()),
-        "redundancy": float(count.max()),
-        "recovered": float(concept[is_pure].unique().numel()),
-        "pure": float(is_pure.sum()),
-        "entropy": float(-(share * share.log()).sum()),
-    }

@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from saelab.analysis.concepts import mid_ranks
+from saelab.analysis.midranks import mid_ranks, order
 
 FOUND = 0.9  # |cos| from which a feature counts as found: within 26 degrees
 
@@ -136,8 +136,8 @@ def auroc(codes: Float[Tensor, "n s"], present: Bool[Tensor, "n s"]) -> Float[Te
     Mann-Whitney, as `concepts.auc`, of column i of `codes` for column i of `present`.
     """
     positive, n = present.double().sum(0), len(codes)
-    latent, row, lift, zero_rank = mid_ranks(codes)
-    ranks = zero_rank * positive
-    ranks = ranks.index_add(0, latent, lift * present[row, latent])
-    area = (ranks - positive * (positive + 1) / 2) / (positive * (n - positive))
+    o = order(codes)
+    ranks = mid_ranks(o)
+    sums = (ranks.zero * positive).index_add(0, o.latent, ranks.lift * present[o.row, o.latent])
+    area = (sums - positive.square() / 2) / (positive * (n - positive))
     return torch.where((positive > 0) & (positive < n), area, torch.nan)
