@@ -70,7 +70,7 @@ def test_dictionary_learning_matryoshka(tmp_path: Path) -> None:
     tensors |= {"k": torch.tensor(4, dtype=torch.int32), "threshold": torch.tensor(0.7)}
     made = dictionary_learning(tmp_path, tensors | {"group_sizes": torch.tensor([2, 4, 10])}, "MatryoshkaBatchTopKSAE")
     assert isinstance(made, sae.Matryoshka)
-    assert made.prefixes.levels == [2, 6, 16]
+    assert made.prefixes.fixed == [2, 6, 16]
     f = ((X - w["b_dec"]) @ w["W_enc"] + w["b_enc"]).relu()
     assert_computes(made, f * (f > 0.7) @ w["W_dec"] + w["b_dec"])
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from saelab.kernels import Support
 from saelab.sae import BatchTopK, Matryoshka, ReLU, Step
 from saelab.sae.prefixes import Prefixes, fixed_widths
 
@@ -83,8 +84,13 @@ def test_auxk_learns_from_the_residual_of_the_whole() -> None:
 
 def test_any_sae_can_be_nested() -> None:
     class Nested(ReLU):
+        prefixes = Prefixes(d_sae=24, levels=[4, 24], random=0, weights="mean")
+
+        def levels(self, f: Tensor, x: Tensor, where: Support | None) -> tuple[Tensor, ...]:
+            return self.prefixes.levels(self, f, x, where)
+
         def error(self, s: Step) -> Tensor:
-            return Prefixes(d_sae=24, levels=[4, 24], random=0, weights="mean").error(self, s)
+            return self.prefixes.error(s)
 
     sae = Nested(d_in=8, d_sae=24, l1=0.5)
     s = sae.step(torch.randn(50, 8))

@@ -1,7 +1,24 @@
 """The sparse path: selecting codes, and products that never touch a zero. Equal to the dense path, and tested so."""
 
+from saelab.kernels.dense import encode_all
+from saelab.kernels.keep import keep_batch_top, keep_top
 from saelab.kernels.products import decode, encode, products_at, times, transposed_times
+from saelab.kernels.scratch import Scratch
 from saelab.kernels.select import above, batch_top, top
 from saelab.kernels.support import Support
 
-__all__ = ["Support", "above", "batch_top", "decode", "encode", "products_at", "times", "top", "transposed_times"]
+__all__ = [
+    "Scratch",
+    "Support",
+    "above",
+    "batch_top",
+    "decode",
+    "encode",
+    "encode_all",
+    "keep_batch_top",
+    "keep_top",
+    "products_at",
+    "times",
+    "top",
+    "transposed_times",
+]

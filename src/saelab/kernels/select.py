@@ -1,13 +1,12 @@
-"""Selections on pre-activations: the k largest of each row, the largest of a batch, those above a threshold."""
+"""Which places the sparse path keeps: the k largest of each row, the largest of a batch, those above a threshold."""
 
 from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor
 
+from saelab.kernels.order import kth_largest, level
 from saelab.kernels.support import Support
-
-SAMPLE = 65_536  # entries that place the bracket of a batch's k-th largest
 
 
 def top(pre: Float[Tensor, "b s"], k: int) -> tuple[Support, Float[Tensor, " n"]]:
@@ -29,22 +28,13 @@ def batch_top(pre: Float[Tensor, "b s"], count: int) -> tuple[Support, Float[Ten
     choice is made, exactly, among these. Among equal entries at the boundary those that come first are kept.
     """
     flat = pre.reshape(-1)
-    place = (flat > _level(flat, count)).nonzero().squeeze(1)
+    place = (flat > level(flat, count)).nonzero().squeeze(1)
     if len(place) < count:
         place = (flat > 0).nonzero().squeeze(1)
     if len(place) > count:
         values = flat[place]
-        kth = values.kthvalue(len(values) - count + 1).values
+        kth = kth_largest(values, count)
         over, ties = values > kth, (values == kth).nonzero().squeeze(1)
         over[ties[: count - int(over.sum())]] = True
         place = place[over]
     return Support.of_places(place, *pre.shape), flat[place]
-
-
-def _level(flat: Tensor, count: int) -> Tensor:
-    """A level ≥ 0 that a few more than `count` entries are expected to exceed, from evenly spaced entries."""
-    stride = max(1, len(flat) // SAMPLE) | 1  # odd, so that it does not fall in step with the columns
-    sample = flat[::stride]
-    wanted = count * len(sample) / len(flat)
-    kept = min(len(sample), int(wanted + 4 * wanted**0.5) + 8)
-    return sample.kthvalue(len(sample) - kept + 1).values.clamp_min(0)

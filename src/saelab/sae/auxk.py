@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from saelab.sae.step import squared_error
+
 
 def auxk_loss(
     residual: Float[Tensor, "b o"],
@@ -29,5 +31,4 @@ def auxk_loss(
     which = (pre.abs() if signed else pre).topk(min(k, n), dim=1).indices
     values = pre.gather(1, which)
     f = torch.zeros_like(pre).scatter(1, which, values if signed else values.relu())
-    error = residual.detach() - f @ W_dec
-    return min(1.0, n / k) * error.square().sum(-1).mean()
+    return min(1.0, n / k) * squared_error(f @ W_dec, residual.detach())

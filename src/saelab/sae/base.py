@@ -9,15 +9,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from saelab.kernels import Support, decode, encode
+from saelab.kernels import Scratch, Support, decode, encode, encode_all
 from saelab.sae.archetypal import Archetypes, matched_encoder
 from saelab.sae.auxk import auxk_loss
 from saelab.sae.ghost import ghost_loss
 from saelab.sae.init import START_ROWS, geometric_median, unit_rows, upper_quantile
 from saelab.sae.norm import Normalizer
-from saelab.sae.step import Decoder, Normalize, Step
+from saelab.sae.step import Decoder, Normalize, Step, squared_error
 
-SPARSE_BELOW = 0.025  # of the places; above, dense products are faster
+# the share of the places up to which sparse products are faster than dense ones, as measured on a CPU: less where the
+# decoder's rows are short, or all of them together outgrow the caches
+SPARSE_BELOW, SPARSE_BELOW_HARD = 0.12, 0.06
+SHORT_ROW, LARGE_DECODER = 256, 2**22  # entries
 MEASURE_EVERY = 50  # dense steps
 
 
@@ -102,6 +105,7 @@ class SAE(nn.Module):
         self.b_dec = nn.Parameter(torch.zeros(self.d_out))
         self.W_skip = nn.Parameter(torch.zeros(d_in, self.d_out)) if skip else None
         self.density, self.steps = 1.0, 0  # what share of the places steps use; dense steps so far
+        self.scratch = Scratch()  # pre-activations of the sparse path
         self.register_buffer("idle", torch.zeros(d_sae, dtype=torch.long))  # rows since a latent last fired
 
     def build_decoder(self) -> None:
@@ -114,13 +118,17 @@ class SAE(nn.Module):
     def build_encoder(self) -> None:
         """Make W_enc, the decoder's transpose where the spaces are one, and b_enc."""
         atoms = unit_rows(self.d_sae, self.d_in) if self.transcoder else self.W_dec.detach()
-        self.W_enc = nn.Parameter(atoms.T.clone())
+        self.W_enc = nn.Parameter(atoms.clone().T)  # stored by columns, as its gradient is made
         self.b_enc = nn.Parameter(torch.zeros(self.d_sae))
 
     def preactivate(self, x: Float[Tensor, "b i"]) -> Float[Tensor, "b s"]:
         """(x − b_dec) W_enc + b_enc of normalised inputs; without b_dec in a transcoder."""
-        bias = self.b_enc if self.transcoder else self.b_enc - self.b_dec @ self.W_enc
-        return torch.addmm(bias, x, self.W_enc)
+        return encode_all(x, self.W_enc, self.b_enc, self.origin)
+
+    @property
+    def origin(self) -> Float[Tensor, " i"] | None:
+        """What is subtracted from inputs: b_dec, but in a transcoder, where that lives in another space."""
+        return None if self.transcoder else self.b_dec
 
     def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
         """Codes from pre-activations."""
@@ -131,9 +139,11 @@ class SAE(nn.Module):
         pre = self.preactivate(x)
         return pre, self.activate(pre)
 
-    def reconstruct(self, f: Float[Tensor, "b s"], x: Float[Tensor, "b i"] | None = None) -> Float[Tensor, "b o"]:
-        """f W_dec + b_dec (+ x W_skip), in normalised space."""
-        y_hat = torch.addmm(self.b_dec, f, self.W_dec)
+    def reconstruct(
+        self, f: Float[Tensor, ...], x: Float[Tensor, "b i"] | None = None, where: Support | None = None
+    ) -> Float[Tensor, "b o"]:
+        """f W_dec + b_dec (+ x W_skip), in normalised space; with `where`, f `[n]` are the codes at these places."""
+        y_hat = torch.addmm(self.b_dec, f, self.W_dec) if where is None else decode(f, self.W_dec, where) + self.b_dec
         if self.W_skip is None:
             return y_hat
         if x is None:
@@ -158,16 +168,30 @@ class SAE(nn.Module):
         """Normalise, encode and decode a batch of the user's activations; `y` is a transcoder's target."""
         x = self.norm(x)
         target = x if y is None else self.norm_out(y)
-        if self.sparse and self.training and self.density < SPARSE_BELOW and x.device.type == "cpu":
-            return self.sparse_step(x, target)
-        pre, f = self.latents(x)
-        return Step(x, target, pre, f, self.reconstruct(f, x))
+        if self.sparse and self.training and self.density < self.sparse_below and x.device.type == "cpu":
+            pre, f, where = self.latents_at(x)
+        else:
+            (pre, f), where = self.latents(x), None
+        levels = self.levels(f, x, where)
+        return Step(x, target, pre, f, levels[-1], where=where, levels=levels)
+
+    def levels(
+        self, f: Float[Tensor, ...], x: Float[Tensor, "b i"], where: Support | None
+    ) -> tuple[Float[Tensor, "b o"], ...]:
+        """The reconstruction; where the first latents must reconstruct alone, one per prefix, the last the whole."""
+        return (self.reconstruct(f, x, where),)
 
     @property
     def sparse(self) -> bool:
         """Whether this variant has a sparse path: a support, and the plain encoder."""
         own = type(self)
         return own.support is not SAE.support and own.latents is SAE.latents and own.preactivate is SAE.preactivate
+
+    @property
+    def sparse_below(self) -> float:
+        """The density below which the sparse path is the faster one."""
+        hard = self.d_out < SHORT_ROW or self.d_out * self.d_sae > LARGE_DECODER
+        return SPARSE_BELOW_HARD if hard else SPARSE_BELOW
 
     def support(self, pre: Float[Tensor, "b s"]) -> tuple[Support, Float[Tensor, " n"]]:
         """The places outside which codes are zero and pass no gradient on, and the pre-activations there.
@@ -180,25 +204,20 @@ class SAE(nn.Module):
         """What `activate` gives at the places of the support."""
         raise NotImplementedError
 
-    def sparse_step(self, x: Float[Tensor, "b i"], y: Float[Tensor, "b o"]) -> Step:
-        """The same step, values and gradients, with products that never touch a zero: only encoding is dense."""
-        centre = None if self.transcoder else self.b_dec
+    def latents_at(self, x: Float[Tensor, "b i"]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Support]:
+        """The same pre-activations and codes, values and gradients, where codes may be; only the product is dense."""
         with torch.no_grad():
-            rows = x if centre is None else x - centre
-            where, pre = self.support(torch.addmm(self.b_enc, rows, self.W_enc))
-        pre = encode(pre, rows, self.W_enc, self.b_enc, centre, where)
-        f = self.activate_at(pre, where)
-        y_hat = decode(f, self.W_dec, where) + self.b_dec
-        if self.W_skip is not None:
-            y_hat = y_hat + x @ self.W_skip
-        return Step(x, y, pre, f, y_hat, where=where)
+            rows = x if self.origin is None else x - self.origin
+            every = self.scratch.like(x, len(x), self.d_sae)
+            where, pre = self.support(torch.addmm(self.b_enc, rows, self.W_enc, out=every))
+        pre = encode(pre, rows, self.W_enc, self.b_enc, self.origin, where)
+        return pre, self.activate_at(pre, where), where
 
     def pre_of(self, s: Step, latents: Int[Tensor, " n"]) -> Float[Tensor, "b n"]:
         """The pre-activations of some latents; computed for these alone where the step has kept but a few."""
         if s.where is None:
             return s.pre[:, latents]
-        rows = s.x if self.transcoder else s.x - self.b_dec
-        return torch.addmm(self.b_enc[latents], rows, self.W_enc[:, latents])
+        return encode_all(s.x, self.W_enc[:, latents], self.b_enc[latents], self.origin)
 
     def losses(self, s: Step) -> dict[str, Tensor]:
         """Named terms, already weighted; their sum is the loss.
@@ -210,7 +229,7 @@ class SAE(nn.Module):
 
     def error(self, s: Step) -> Float[Tensor, ""]:
         """Σ_d (y − y_hat)², mean over rows; what a variant that reconstructs on several levels overrides."""
-        return (s.y - s.y_hat).square().sum(-1).mean()
+        return squared_error(s.y_hat, s.y)
 
     def revival(self, s: Step, residual: Float[Tensor, "b o"]) -> dict[str, Tensor]:
         """The terms through which dead latents learn."""
@@ -275,8 +294,8 @@ class SAE(nn.Module):
     def project_grad_(self) -> None:
         """Before an optimiser step: remove the part of a unit row's gradient that only changes its norm."""
         if self.decoder == "unit" and self.W_dec.grad is not None:
-            parallel = (self.W_dec.grad * self.W_dec).sum(1, keepdim=True)
-            self.W_dec.grad.addcmul_(parallel, self.W_dec, value=-1)
+            parallel = torch.einsum("so,so->s", self.W_dec.grad, self.W_dec)
+            self.W_dec.grad.addcmul_(parallel[:, None], self.W_dec, value=-1)
 
     @torch.no_grad()
     def init_from_(self, x: Float[Tensor, "n i"], y: Float[Tensor, "n o"] | None = None) -> None:

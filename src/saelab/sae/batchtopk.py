@@ -8,19 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saelab.kernels import Support, batch_top
+from saelab.kernels import Support, batch_top, keep_batch_top
 from saelab.sae.base import SAE
 from saelab.sae.init import START_ROWS
 from saelab.sae.step import Common, Step
 
 MEMORY = 0.93  # of the threshold's fading fit: it looks back over ten to twenty batches
-
-
-def batch_topk(pre: Float[Tensor, "b s"], k: float) -> Float[Tensor, "b s"]:
-    """The int(k b) largest of all b s entries, and of those the positive ones; of equal entries no more than fit."""
-    flat = pre.flatten()
-    values, which = flat.topk(min(int(k * len(pre)), len(flat)), sorted=False)
-    return torch.zeros_like(flat).scatter(0, which, values.relu()).view_as(pre)
 
 
 def lowest(f: Float[Tensor, ...]) -> Float[Tensor, ""]:
@@ -67,7 +60,7 @@ class BatchTopK(SAE):
         self.register_buffer("drift", torch.zeros(()))  # of the threshold, per batch
 
     def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
-        return batch_topk(pre, self.k) if self.training else pre * (pre > self.threshold)
+        return keep_batch_top(pre, int(self.k * len(pre))) if self.training else pre * (pre > self.threshold)
 
     def support(self, pre: Float[Tensor, "b s"]) -> tuple[Support, Float[Tensor, " n"]]:
         return batch_top(pre, min(int(self.k * len(pre)), pre.numel()))
@@ -82,7 +75,7 @@ class BatchTopK(SAE):
     def init_from_(self, x: Float[Tensor, "n i"], y: Float[Tensor, "n o"] | None = None) -> None:
         super().init_from_(x, y)
         pre = self.preactivate(self.norm(x[:START_ROWS]))
-        self.threshold.copy_(lowest(batch_topk(pre, self.k)))
+        self.threshold.copy_(lowest(keep_batch_top(pre, int(self.k * len(pre)))))
         self.drift.zero_()
 
     @torch.no_grad()

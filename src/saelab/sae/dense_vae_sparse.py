@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saelab.kernels import keep_top
 from saelab.sae.step import Common, Dense, Step
-from saelab.sae.topk import topk
 from saelab.sae.two_stream import TwoStream
 
 LOG_VAR = (-20.0, 10.0)  # beyond, a variance is none, or all there is
@@ -81,7 +81,7 @@ class DenseVAESparse(TwoStream):
         self.register_buffer("sparse_scale", torch.ones(()))  # 0 while the dense stream is alone, then 1
 
     def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
-        return topk(pre, self.k) if self.select == "topk" else pre.relu()
+        return keep_top(pre, self.k) if self.select == "topk" else pre.relu()
 
     def infer(self, x: Float[Tensor, "b i"]) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"], Dense]:
         pre = self.preactivate(x)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from saelab.kernels import Support, above
 from saelab.sae.base import SAE
-from saelab.sae.step import Common, Step
+from saelab.sae.step import Common, Step, squared_error
 
 
 class Gated(SAE):
@@ -50,13 +50,12 @@ class Gated(SAE):
 
     def losses(self, s: Step) -> dict[str, Tensor]:
         gate, W_dec = s.pre.relu(), self.W_dec.detach()
-        weighted = gate * s.of(W_dec.norm(dim=1)) if self.decoder == "free" else gate
         y_gate = s.times(gate, W_dec) + self.b_dec.detach()
         if self.W_skip is not None:
             y_gate = y_gate + s.x @ self.W_skip.detach()
         return super().losses(s) | {
-            "sparsity": self.l1 * s.total(weighted),
-            "gate": (s.y - y_gate).square().sum(-1).mean(),
+            "sparsity": self.l1 * s.weighted_total(gate, W_dec.norm(dim=1) if self.decoder == "free" else None),
+            "gate": squared_error(y_gate, s.y),
         }
 
     def start_(self, level: Float[Tensor, " s"]) -> None:

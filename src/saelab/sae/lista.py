@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saelab.kernels import Support, keep_top
 from saelab.sae.base import SAE
 from saelab.sae.prefixes import Prefixes, Weights
 from saelab.sae.step import Common, Step
-from saelab.sae.topk import topk
 
 GAIN = 0.5
 
@@ -93,7 +93,7 @@ class LISTA(SAE):
         return self.gain * (f - (f @ self.W_dec) @ self.W_enc)
 
     def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
-        return topk(pre, self.k) if self.select == "topk" else pre.relu()
+        return keep_top(pre, self.k) if self.select == "topk" else pre.relu()
 
     def latents(self, x: Float[Tensor, "b i"]) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
         pre = c = self.preactivate(x)
@@ -103,8 +103,13 @@ class LISTA(SAE):
             f = self.activate(pre)
         return pre, f
 
+    def levels(
+        self, f: Float[Tensor, ...], x: Float[Tensor, "b i"], where: Support | None
+    ) -> tuple[Float[Tensor, "b o"], ...]:
+        return self.prefixes.levels(self, f, x, where)
+
     def error(self, s: Step) -> Float[Tensor, ""]:
-        return self.prefixes.error(self, s)
+        return self.prefixes.error(s)
 
     def losses(self, s: Step) -> dict[str, Tensor]:
         terms = super().losses(s)

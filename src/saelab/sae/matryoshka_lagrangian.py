@@ -8,6 +8,7 @@ from typing import Unpack
 from jaxtyping import Float
 from torch import Tensor
 
+from saelab.kernels import Support
 from saelab.sae.lagrangian import Control, Lagrangian
 from saelab.sae.prefixes import FRACTIONS, Prefixes, Weights
 from saelab.sae.step import Step
@@ -37,5 +38,10 @@ class MatryoshkaLagrangian(Lagrangian):
         super().__init__(**lagrangian)
         self.prefixes = Prefixes(d_sae=self.d_sae, levels=levels, random=random_levels, weights=level_weights)
 
+    def levels(
+        self, f: Float[Tensor, ...], x: Float[Tensor, "b i"], where: Support | None
+    ) -> tuple[Float[Tensor, "b o"], ...]:
+        return self.prefixes.levels(self, f, x, where)
+
     def error(self, s: Step) -> Float[Tensor, ""]:
-        return self.prefixes.error(self, s)
+        return self.prefixes.error(s)

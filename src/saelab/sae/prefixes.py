@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saelab.kernels import decode
+from saelab.kernels import Support, decode
 from saelab.sae.base import SAE
-from saelab.sae.step import Step
+from saelab.sae.step import Step, squared_error
 
 Weights = Literal["sum", "mean"]
 FRACTIONS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -27,7 +27,7 @@ class Prefixes:
     w is 1 for `sum` and 1/L for `mean`. Each error is a sum over d, a mean over rows.
 
     One pass over the dictionary, not one a level: y_hat_l is y_hat_{l−1} plus the contribution of the latents between
-    them, and the last is the reconstruction that is there already.
+    them, and the last is the reconstruction.
 
     Args:
         d_sae: width of the dictionary.
@@ -43,36 +43,44 @@ class Prefixes:
         if random < 0:
             raise ValueError(f"random_levels={random} must not be negative; 0 keeps the fixed levels.")
         self.d_sae, self.random, self.weights = d_sae, random, weights
-        self.levels = fixed_widths(levels, d_sae)
+        self.fixed = fixed_widths(levels, d_sae)
 
     def widths(self) -> list[int]:
         """n_1 < ... < n_L = d_sae, for one batch."""
         if not self.random:
-            return self.levels
+            return self.fixed
         share = torch.rand(self.random - 1) * (1 - self.d_sae**-PARETO)
         drawn = (1 - share).pow(-1 / PARETO).long().clamp(max=self.d_sae)
         return sorted({*drawn.tolist(), self.d_sae})
 
-    def error(self, sae: SAE, s: Step) -> Float[Tensor, ""]:
-        """The weighted sum over the levels; the full one has the error of `s.y_hat`."""
+    def levels(
+        self, sae: SAE, f: Float[Tensor, ...], x: Float[Tensor, "b i"], where: Support | None
+    ) -> tuple[Float[Tensor, "b o"], ...]:
+        """y_hat_1, ..., y_hat_L."""
         ends = self.widths()
         groups = [end - start for start, end in pairwise([0, *ends])]
-        y_hat = sae.b_dec if sae.W_skip is None else sae.b_dec + s.x @ sae.W_skip
-        errors = [(s.y - s.y_hat).square().sum(-1).mean()]
-        for part in contributions(s, groups, sae.W_dec):
-            y_hat = y_hat + part
-            errors.append((s.y - y_hat).square().sum(-1).mean())
-        total = torch.stack(errors).sum()
-        return total / len(errors) if self.weights == "mean" else total
+        y_hat = sae.b_dec if sae.W_skip is None else sae.b_dec + x @ sae.W_skip
+        found: list[Tensor] = []
+        for codes, W, part in split(f, sae.W_dec, groups, where):
+            y_hat = torch.addmm(y_hat, codes, W) if part is None else y_hat + decode(codes, W, part)
+            found.append(y_hat)
+        return tuple(found)
+
+    def error(self, s: Step) -> Float[Tensor, ""]:
+        """The weighted sum over the levels."""
+        total = torch.stack([squared_error(y_hat, s.y) for y_hat in s.levels]).sum()
+        return total / len(s.levels) if self.weights == "mean" else total
 
 
-def contributions(s: Step, groups: list[int], W_dec: Float[Tensor, "s o"]) -> list[Float[Tensor, "b o"]]:
-    """What each group of neighbouring latents but the last adds to the reconstruction."""
-    rows = W_dec.split(groups)[:-1]
-    if s.where is None:
-        return [f @ W for f, W in zip(s.f.split(groups, 1)[:-1], rows, strict=True)]
-    kept = s.where.split(groups[:-1])
-    return [decode(s.f[places], W, where) for (places, where), W in zip(kept, rows, strict=True)]
+def split(
+    f: Float[Tensor, ...], W_dec: Float[Tensor, "s o"], groups: list[int], where: Support | None
+) -> Iterator[tuple[Float[Tensor, ...], Float[Tensor, "g o"], Support | None]]:
+    """Codes, decoder rows and places of each group of neighbouring latents."""
+    rows = W_dec.split(groups)
+    if where is None:
+        yield from ((codes, W, None) for codes, W in zip(f.split(groups, 1), rows, strict=True))
+    else:
+        yield from ((f[places], W, part) for (places, part), W in zip(where.split(groups), rows, strict=True))
 
 
 def fixed_widths(levels: Sequence[float], d_sae: int) -> list[int]:

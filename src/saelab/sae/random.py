@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saelab.kernels import keep_top
 from saelab.sae.control import Control
 from saelab.sae.init import START_ROWS, upper_quantile
 from saelab.sae.step import Common
-from saelab.sae.topk import topk
 
 Init = Literal["xavier", "kaiming", "orthogonal"]
 
@@ -56,7 +56,7 @@ class Random(Control):
         initialize_(self.W_enc.T, init)
 
     def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
-        return topk(pre, round(self.target_l0)) if self.select == "topk" else pre.relu()
+        return keep_top(pre, round(self.target_l0)) if self.select == "topk" else pre.relu()
 
     @torch.no_grad()
     def init_from_(self, x: Float[Tensor, "n i"], y: Float[Tensor, "n o"] | None = None) -> None:

@@ -61,5 +61,7 @@ class ReLU(SAE):
 
     def penalty(self, s: Step, p: float | Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Σ_i (f_i n_i)^p, mean over rows."""
-        weighted = s.f * s.of(self.W_dec.norm(dim=1)) if self.decoder == "free" else s.f
-        return s.total(power(weighted, p))
+        norms = self.W_dec.norm(dim=1) if self.decoder == "free" else None
+        if isinstance(p, Tensor) or p != 1:
+            return s.total(power(s.f if norms is None else s.f * s.of(norms), p))
+        return s.weighted_total(s.f, norms)

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, TypedDict
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from saelab.kernels import Support, decode
 
@@ -38,6 +39,7 @@ class Step(NamedTuple):
     y_hat: Float[Tensor, "b o"]  # reconstruction of y
     dense: Dense | None = None  # two-stream models only
     where: Support | None = None  # the sparse path only
+    levels: tuple[Float[Tensor, "b o"], ...] = ()  # of nested models, one a prefix; the last is y_hat
 
     def of(self, per_latent: Float[Tensor, " s"]) -> Float[Tensor, " _"]:
         """A number per latent, as it goes with `pre` and `f`."""
@@ -47,6 +49,13 @@ class Step(NamedTuple):
         """Sum over latents, mean over rows, in float32 or what is wider."""
         return terms.sum(dtype=torch.promote_types(terms.dtype, torch.float32)) / len(self.x)
 
+    def weighted_total(self, codes: Float[Tensor, ...], weight: Float[Tensor, " s"] | None) -> Float[Tensor, ""]:
+        """Σ_i codes_i weight_i, mean over rows; sums over rows first, so that no product of all places is made."""
+        if weight is None:
+            return self.total(codes)
+        each = codes.sum(0) if self.where is None else self.where.sum_by_latent(codes)
+        return self.total(each * weight)
+
     def times(self, codes: Float[Tensor, ...], W_dec: Float[Tensor, "s o"]) -> Float[Tensor, "b o"]:
         """Codes W_dec, for codes like `f`."""
         return codes @ W_dec if self.where is None else decode(codes, W_dec, self.where)
@@ -54,9 +63,14 @@ class Step(NamedTuple):
     def fired(self) -> Bool[Tensor, " s"]:
         """Which latents have a code in this batch."""
         if self.where is None:
-            return (self.f != 0).any(0)
+            return (self.f.amax(0) > 0) | (self.f.amin(0) < 0)  # no mask of all places, which takes ten times as long
         used = torch.zeros(self.where.width, dtype=torch.bool, device=self.f.device)
         return used.index_fill_(0, self.where.latent[self.f != 0], True)
+
+
+def squared_error(y_hat: Float[Tensor, "b o"], y: Float[Tensor, "b o"]) -> Float[Tensor, ""]:
+    """Σ_d (y_hat − y)², mean over rows."""
+    return mse_loss(y_hat, y, reduction="sum") / len(y)
 
 
 class Sizes(TypedDict):

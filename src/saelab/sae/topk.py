@@ -8,17 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saelab.kernels import Support, top
+from saelab.kernels import Support, keep_top, top
 from saelab.sae.base import SAE
-from saelab.sae.step import Common, Step
+from saelab.sae.step import Common, Step, squared_error
 
 MULTI = 4  # times k: the codes of Multi-TopK's second reconstruction
-
-
-def topk(pre: Float[Tensor, "b s"], k: int) -> Float[Tensor, "b s"]:
-    """Each row's k largest entries, and of those the positive ones; ties are broken, not kept."""
-    values, which = pre.topk(k, dim=-1, sorted=False)
-    return pre.new_zeros(pre.shape).scatter(-1, which, values.relu())
 
 
 class TopK(SAE):
@@ -67,7 +61,7 @@ class TopK(SAE):
         return self.k_now if self.training else self.k
 
     def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
-        return topk(pre, self.k_used)
+        return keep_top(pre, self.k_used)
 
     @property
     def sparse(self) -> bool:
@@ -82,8 +76,8 @@ class TopK(SAE):
     def losses(self, s: Step) -> dict[str, Tensor]:
         terms = super().losses(s)
         if self.multi:
-            more = topk(s.pre, min(MULTI * self.k_used, self.d_sae))
-            terms["multi"] = self.multi * (s.y - self.reconstruct(more, s.x)).square().sum(-1).mean()
+            more = keep_top(s.pre, min(MULTI * self.k_used, self.d_sae))
+            terms["multi"] = self.multi * squared_error(self.reconstruct(more, s.x), s.y)
         return terms
 
     def facts(self) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from saelab.kernels import Support
 from saelab.sae.base import SAE
 from saelab.sae.step import Dense, Step
 
@@ -37,7 +38,9 @@ class TwoStream(SAE):
         pre, f, _ = self.infer(x)
         return pre, f
 
-    def reconstruct(self, f: Float[Tensor, "b s"], x: Float[Tensor, "b i"] | None = None) -> Float[Tensor, "b o"]:
+    def reconstruct(
+        self, f: Float[Tensor, "b s"], x: Float[Tensor, "b i"] | None = None, where: Support | None = None
+    ) -> Float[Tensor, "b o"]:
         """f W_dec and the dense stream of x, in normalised space."""
         if x is None:
             raise ValueError("A part of the output is dense and comes from the rows; give them too: decode(f, x).")
