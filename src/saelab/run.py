@@ -58,6 +58,7 @@ class Run:
 
     def __init__(self, path: Path, info: dict[str, Any]) -> None:
         self.path, self.info = path, info
+        self.share = 1.0  # of the time that passes; the members of a pack share theirs
 
     @classmethod
     def start(cls, path: Path, *, name: str, kind: str, recipe: str, config_yaml: str) -> Run:
@@ -81,6 +82,8 @@ class Run:
             "resumed": before.get("resumed", -1) + 1,
             "pid": os.getpid(),
         }
+        if "packed" in before:
+            info["packed"] = before["packed"]
         run = cls(path, info)
         if rank() == 0:
             (path / "config.yaml").write_text(config_yaml)
@@ -150,7 +153,7 @@ class Run:
         """Wall time, over all the times that the run was continued, and peak memory."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         facts: dict[str, Any] = {"peak_mb": round(peak)}
-        facts["wall_s"] = round(self._before + time.perf_counter() - self._began, 2)
+        facts["wall_s"] = round(self._before + self.share * (time.perf_counter() - self._began), 2)
         if torch.cuda.is_available():
             facts["peak_gpu_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
         return facts
@@ -158,6 +161,11 @@ class Run:
     def _save(self) -> None:
         if rank() == 0:
             write_json(self.path / "run.json", self.info)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The optimiser step that a checkpoint was written after."""
+    return torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"]
 
 
 def runs(log_dir: Path) -> Iterator[Run]:

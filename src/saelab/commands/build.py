@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from saelab.config import ConfigError
 from saelab.data import Source
-from saelab.modules import AtomicCheckpointIO, ClassifierModule, CurvesLogger, SAEModule
+from saelab.modules import (
+    AtomicCheckpointIO,
+    ClassifierModule,
+    CurvesLogger,
+    PackCheckpointIO,
+    PackCurves,
+    SAEModule,
+)
 from saelab.run import Run
 from saelab.store import Store, Truth
 
@@ -101,20 +108,46 @@ def trainer(cfg: DictConfig, run: Run, module: L.LightningModule, *, step: int =
     monitor, mode = getattr(module, "monitor", (None, "min"))
     filled = {"dirpath": str(run.path / "checkpoints"), "monitor": monitor, "mode": mode}
     callbacks = [_checked(_fill(node, filled), f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
-    curves = CurvesLogger(path=run.path / "metrics.csv")
-    curves.continue_from(step)
     filled = {"save_dir": str(run.path)}
     loggers: list[Logger] = [_checked(_fill(n, filled), f"logger.{k}") for k, n in (cfg.logger or {}).items() if n]
-    _hush()
     os.environ["SAELAB_RUN_DIR"] = str(run.path)  # where the processes that Lightning starts for other ranks belong
+    return _trainer(cfg, run.path, callbacks, [_curves(run, step), *loggers], AtomicCheckpointIO())
+
+
+def pack_trainer(cfg: DictConfig, runs: Sequence[Run], *, step: int = 0) -> L.Trainer:
+    """The trainer of a pack: what it logs and saves goes to the directories of its members."""
+    folders, folder = [run.path / "checkpoints" for run in runs], runs[0].path.parent / "checkpoints"
+    callbacks = []
+    for name, node in cfg.callbacks.items():
+        if node and "monitor" in node:  # which checkpoint is the best is each member's own
+            monitor, mode = SAEModule.monitor
+            for number, own in enumerate(folders):
+                filled = _fill(node, {"dirpath": str(own), "monitor": monitor, "mode": mode})
+                callbacks.append(_checked(_filled(filled, monitor=f"{number}/{filled.monitor}"), f"callbacks.{name}"))
+        elif node:
+            callbacks.append(_checked(_fill(node, {"dirpath": str(folder)}), f"callbacks.{name}"))
+    curves = PackCurves(members=[_curves(run, step) for run in runs])
+    return _trainer(cfg, folder, callbacks, [curves], PackCheckpointIO(folders=folders, folder=folder))
+
+
+def _curves(run: Run, step: int) -> CurvesLogger:
+    curves = CurvesLogger(path=run.path / "metrics.csv")
+    curves.continue_from(step)
+    return curves
+
+
+def _trainer(
+    cfg: DictConfig, path: Path, callbacks: list[Any], loggers: list[Any], io: AtomicCheckpointIO
+) -> L.Trainer:
+    _hush()
     quiet = not any(isinstance(c, ProgressBar) for c in callbacks)
     return instantiate(
         cfg.trainer,
         _convert_="all",
         callbacks=callbacks,
-        logger=[curves, *loggers],
-        plugins=[AtomicCheckpointIO()],
-        default_root_dir=str(run.path),
+        logger=loggers,
+        plugins=[io],
+        default_root_dir=str(path),
         enable_progress_bar=not quiet,
         enable_model_summary=False,
     )

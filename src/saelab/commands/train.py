@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,24 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from saelab.commands import build
 from saelab.commands.examine import examine_classifier, examine_probe, examine_sae
-from saelab.commands.feed import base_config, feed, store_data
+from saelab.commands.feed import feed, store_data
 from saelab.commands.outcome import announce, closing_table, send_artifact, shown, write_report
-from saelab.commands.recipe import base_recipe, rows_recipe, source_recipe, store_recipe, training_recipe
+from saelab.commands.pack import train_packs
+from saelab.commands.place import finished, place, run_recipe
 from saelab.commands.sweep import summarise
 from saelab.config import ConfigError, command
-from saelab.config.compose import plain
-from saelab.run import Run, find, new_directory, rank, save_module
+from saelab.run import Run, rank, save_module, step_of
 from saelab.store import recipe_hash
 
 Metrics = dict[str, float]
 
 
-@command("train", after_sweep=summarise)
+@command("train", before_sweep=train_packs, after_sweep=summarise)
 def main(cfg: DictConfig) -> Metrics:
     """Train a base network, a sparse autoencoder or a probe; whatever it needs is found or made first."""
     return train(cfg)
@@ -39,7 +37,7 @@ def train(cfg: DictConfig) -> Metrics:
     recipe = recipe_hash(run_recipe(cfg, kind))
     _check_checkpoint(cfg)
     path = place(cfg, recipe)
-    if (done := _finished(path)) is not None:
+    if (done := finished(path)) is not None:
         announce(f"run    [green]finished before[/] {shown(path)}")
         return done.metrics
     config_yaml = OmegaConf.to_yaml(cfg, resolve=True)
@@ -114,46 +112,6 @@ TRAIN: dict[str, Callable[[DictConfig, Run], Metrics]] = {
 }
 
 
-def run_recipe(cfg: DictConfig, kind: str) -> dict[str, object]:
-    """What determines a run's numbers."""
-    if kind == "classifier":
-        return base_recipe(cfg)
-    if cfg.store is None or not build.is_source(cfg):
-        before: dict[str, object] = {"data": source_recipe(plain(cfg.data))}
-    elif cfg.base is None:
-        before = {"store": rows_recipe(cfg)}
-    else:
-        before = {"store": store_recipe(cfg, base_recipe(base_config(cfg)))}
-    after = {"probe": plain(cfg.probe), "sae": cfg.sae}
-    after |= {"site": cfg.store.site, "target": cfg.store.target} if cfg.store else {"site": None}
-    return before | training_recipe(cfg) | after
-
-
-def place(cfg: DictConfig, recipe: str) -> Path:
-    """The run's directory: a new one, a given one, or with ckpt_path=last that of the newest unfinished run."""
-    log_dir = build.log_directory(cfg)
-    if rank() > 0 and "SAELAB_RUN_DIR" in os.environ:
-        return Path(os.environ["SAELAB_RUN_DIR"])
-    if cfg.paths.run_dir:
-        path = Path(cfg.paths.run_dir)
-        before = Run.open(path) if (path / "run.json").exists() else None
-        if before is not None and before.info["recipe"] != recipe:
-            raise ConfigError(f"paths.run_dir={path} holds a run of another config: choose another directory.")
-    elif cfg.ckpt_path == "last":
-        begun = find(log_dir, recipe, finished=False)
-        if begun is None:
-            raise ConfigError(f"ckpt_path=last: there is no unfinished run of this config below {log_dir}.")
-        path = begun.path
-    else:
-        path = new_directory(log_dir / "runs" / cfg.name)
-    return path
-
-
-def _finished(path: Path) -> Run | None:
-    run = Run.open(path) if (path / "run.json").exists() and rank() == 0 else None
-    return run if run is not None and run.info["status"] == "finished" else None
-
-
 @contextmanager
 def _nothing_left_of_a_mistake(path: Path) -> Iterator[None]:
     """A config error is found before anything is trained: a directory made for that run goes."""
@@ -175,9 +133,10 @@ def _trainer(cfg: DictConfig, run: Run, module: L.LightningModule) -> tuple[L.Tr
     checkpoint = Path(cfg.ckpt_path) if cfg.ckpt_path not in (None, "last") else run.last_checkpoint
     if checkpoint is None:
         return build.trainer(cfg, run, module), None
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    announce(f"run    [yellow]continues[/] from step {state['global_step']}")
-    return build.trainer(cfg, run, module, step=state["global_step"]), checkpoint
+    step = step_of(checkpoint)
+    together = f" of {len(run.info['packed']['jobs'])} SAEs trained as one" if "packed" in run.info else ""
+    announce(f"run    [yellow]continues[/] from step {step}{together}")
+    return build.trainer(cfg, run, module, step=step), checkpoint
 
 
 def _test(trainer: L.Trainer, module: L.LightningModule, data: Any, loader: Any = None, **options: Any) -> Metrics:

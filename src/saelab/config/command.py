@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -31,12 +32,23 @@ VALUED = (*FLAGS, "--package", "-p", "--config-path", "-cp", "--config-name", "-
 RANKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
+class Job(NamedTuple):
+    """A job of a multirun: its overrides, and its config with the run's directory filled in."""
+
+    overrides: list[str]
+    cfg: DictConfig
+
+
 def command(
-    name: str, *, after_sweep: Callable[[Path], None] | None = None
+    name: str,
+    *,
+    before_sweep: Callable[[list[Job]], None] | None = None,
+    after_sweep: Callable[[Path], None] | None = None,
 ) -> Callable[[Callable[[DictConfig], Metrics]], Callable[[], None]]:
     """Make a program of a function: compose, check, run; a mistake is one line and exit status 2.
 
-    `after_sweep` is called with the sweep's directory when all jobs of a multirun have ended.
+    `before_sweep` is called with the jobs of a multirun before the first begins, `after_sweep` with the directory when
+    all have ended.
     """
 
     def decorate(function: Callable[[DictConfig], Metrics]) -> Callable[[], None]:
@@ -50,7 +62,7 @@ def command(
                 _as_rank(name, function)
                 return
             try:
-                sys.exit(_launch(name, function, args, after_sweep))
+                sys.exit(_launch(name, function, args, before_sweep, after_sweep))
             except ConfigError as error:
                 _complain(error)
                 sys.exit(2)
@@ -74,11 +86,16 @@ def split(args: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _launch(
-    name: str, function: Callable[[DictConfig], Metrics], args: list[str], after_sweep: Callable[[Path], None] | None
+    name: str,
+    function: Callable[[DictConfig], Metrics],
+    args: list[str],
+    before_sweep: Callable[[list[Job]], None] | None,
+    after_sweep: Callable[[Path], None] | None,
 ) -> int:
     register()
     set_log_dir()
     configs: list[DictConfig] = []
+    todo: list[list[str]] = []
     flags, overrides = split(args)
     overrides = spelt(overrides)
     multirun = bool({"-m", "--multirun"} & set(flags))
@@ -98,6 +115,9 @@ def _launch(
         sweep_dir = Path(given) if given else new_directory(Path(os.environ["SAELAB_LOG_DIR"]) / "sweeps" / label)
         hydra_args = ["hydra.output_subdir=null", f"hydra.sweep.dir={sweep_dir}", "hydra.sweep.subdir=."]
     sys.argv = [sys.argv[0], *flags, *overrides, *hydra_args]
+    if sweep_dir is not None and before_sweep is not None:
+        numbered = enumerate(zip(todo, configs, strict=True))
+        _before(before_sweep, [_job(number, job, cfg, sweep_dir) for number, (job, cfg) in numbered])
     task = functools.partial(_task, function=function, sweep_dir=sweep_dir, failures=failures)
     hydra.main(version_base="1.3", config_path=str(configs_dir()), config_name=name)(task)()
     if sweep_dir is None and failures:
@@ -121,9 +141,9 @@ def _task(
         limit = OmegaConf.select(cfg, "limit")
         if limit is not None and number >= limit:
             return None
-        OmegaConf.update(cfg, "paths.run_dir", str(sweep_dir / f"{number:03d}"))
+        cfg = _job(number, overrides, cfg, sweep_dir).cfg
         Console().rule(f"job {number}  {escape(' '.join(overrides))}", align="left")
-    with _rank_environment(overrides, OmegaConf.select(cfg, "paths.run_dir")):
+    with as_job(overrides, OmegaConf.select(cfg, "paths.run_dir")):
         try:
             return function(cfg)
         except SystemExit as stop:  # how Lightning ends after Ctrl-C
@@ -135,8 +155,21 @@ def _task(
     return None
 
 
+def _job(number: int, overrides: list[str], cfg: DictConfig, sweep_dir: Path) -> Job:
+    OmegaConf.update(cfg, "paths.run_dir", str(sweep_dir / f"{number:03d}"))
+    return Job(overrides, cfg)
+
+
+def _before(function: Callable[[list[Job]], None], jobs: list[Job]) -> None:
+    limit = OmegaConf.select(jobs[0].cfg, "limit")
+    try:
+        function(jobs[:limit])
+    except SystemExit as stop:  # how Lightning ends after Ctrl-C
+        raise KeyboardInterrupt from stop
+
+
 @contextmanager
-def _rank_environment(overrides: list[str], run_dir: str | None) -> Iterator[None]:
+def as_job(overrides: list[str], run_dir: str | None) -> Iterator[None]:
     """Tell processes that Lightning starts for other ranks which job they belong to; forget them when the job ends."""
     before = {key: os.environ.get(key) for key in (*RANKS, "SAELAB_JOB", "SAELAB_RUN_DIR")}
     os.environ["SAELAB_JOB"] = json.dumps({"overrides": overrides, "run_dir": run_dir})

@@ -15,6 +15,7 @@ USAGE = {
         ),
         ("python src/train.py -m experiment=mnist_topk model.sae.k=8,16,32", "several runs on one store"),
         ("python src/train.py -m sweep=topk_k dry_run=true", "list a sweep's jobs; then leave dry_run out"),
+        ("python src/train.py -m sweep=topk_k packed=true", "the same, trained as one run"),
         ("python src/train.py experiment=mnist_topk ckpt_path=last", "continue the newest unfinished run"),
         ("python src/train.py experiment=mnist_topk --cfg job", "show the whole config"),
     ],

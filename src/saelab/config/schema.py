@@ -68,6 +68,7 @@ class Train:
     tags: list[str] = field(default_factory=list)
     dry_run: bool = False  # list the jobs and the devices, then stop
     limit: int | None = None  # of a multirun, only the first so many jobs
+    packed: bool = False  # of a multirun, train SAEs that see the same batches as one run
 
 
 @dataclass

@@ -1,9 +1,11 @@
-"""The LightningModules: base networks, SAEs, probes; and what their training logs."""
+"""The LightningModules: base networks, SAEs, packs of SAEs, probes; and what their training logs."""
 
 from saelab.modules.checkpoint import AtomicCheckpointIO
 from saelab.modules.classifier import ClassifierModule
 from saelab.modules.csv import CurvesLogger
 from saelab.modules.muon import MuonAdam
+from saelab.modules.pack import PackModule
+from saelab.modules.pack_files import PackCheckpointIO, PackCurves
 from saelab.modules.probe_data import ProbeData
 from saelab.modules.probe_module import ProbeModule
 from saelab.modules.resample import Resample
@@ -15,6 +17,9 @@ __all__ = [
     "ClassifierModule",
     "CurvesLogger",
     "MuonAdam",
+    "PackCheckpointIO",
+    "PackCurves",
+    "PackModule",
     "ProbeData",
     "ProbeModule",
     "Resample",

@@ -114,7 +114,7 @@ class SAEModule(L.LightningModule):
         facts = {**terms, "ev": ev, "l0": (f != 0).sum() / len(f), "dead": self.sae.dead.float().mean()}
         facts |= self.sae.facts()
         self.log_dict({f"train/{k}": v.detach().float() for k, v in facts.items()})
-        self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         self.sae.project_grad_()
@@ -125,6 +125,10 @@ class SAEModule(L.LightningModule):
 
     def validation_step(self, batch: Any, _: int) -> None:
         self._evaluate(batch)
+
+    def on_test_start(self) -> None:
+        """Where training was over before the process began, nothing has looked at the data yet."""
+        self.init_from_(self.trainer.datamodule, fresh=False)  # type: ignore[attr-defined]
 
     def test_step(self, batch: Any, _: int) -> None:
         self._evaluate(batch)
