@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from saelab.config import ConfigError
 from saelab.data import Source
+from saelab.kernels import keep_freed_memory
 from saelab.modules import (
     AtomicCheckpointIO,
     ClassifierModule,
@@ -107,6 +108,7 @@ def trainer(cfg: DictConfig, run: Run, module: L.LightningModule, *, step: int =
     """
     monitor, mode = getattr(module, "monitor", (None, "min"))
     filled = {"dirpath": str(run.path / "checkpoints"), "monitor": monitor, "mode": mode}
+    keep_freed_memory()
     callbacks = [_checked(_fill(node, filled), f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
     filled = {"save_dir": str(run.path)}
     loggers: list[Logger] = [_checked(_fill(n, filled), f"logger.{k}") for k, n in (cfg.logger or {}).items() if n]
@@ -119,7 +121,7 @@ def pack_trainer(cfg: DictConfig, runs: Sequence[Run], *, step: int = 0) -> L.Tr
     folders, folder = [run.path / "checkpoints" for run in runs], runs[0].path.parent / "checkpoints"
     callbacks = []
     for name, node in cfg.callbacks.items():
-        if node and "monitor" in node:  # which checkpoint is the best is each member's own
+        if node and "monitor" in list(node):  # which checkpoint is the best is each member's own
             monitor, mode = SAEModule.monitor
             for number, own in enumerate(folders):
                 filled = _fill(node, {"dirpath": str(own), "monitor": monitor, "mode": mode})

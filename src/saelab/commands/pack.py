@@ -137,7 +137,7 @@ def _batches(job: Job) -> str:
 
 def _watches(callback: type, node: DictConfig) -> bool:
     """Whether it stops or changes training by a metric, which is one member's own."""
-    return "monitor" in node and not issubclass(callback, ModelCheckpoint)
+    return "monitor" in list(node) and not issubclass(callback, ModelCheckpoint)
 
 
 def _number(job: Job) -> str:
