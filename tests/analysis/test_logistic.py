@@ -45,7 +45,7 @@ def test_without_features_the_intercepts_are_the_shares():
 
 
 def test_rows_that_count_twice_and_not_at_all():
-    x, y, t = problems(1, 90, 2, 3)
+    x, _, t = problems(1, 90, 2, 3)
     weight = torch.arange(90) % 3
     W = logistic_regressions(x, t * weight[:, None])
     repeated = logistic_regressions(x.repeat_interleave(weight, dim=1), t.repeat_interleave(weight, dim=1))
