@@ -26,7 +26,7 @@ BELOW = {  # a folder may import those it is mapped to, and itself
     "config": {"run"},
     "commands": {
         *("config", "run", "modules", "analysis", "report", "plots"),
-        *("sae", "formats", "store", "data", "nets", "metrics"),
+        *("sae", "formats", "store", "data", "nets", "metrics", "kernels"),
     },
 }
 BANNED = {  # third parties that must not be imported, by folder

@@ -158,7 +158,13 @@ def _trainer(
 def _hush() -> None:
     """Keep Lightning's warnings, not its advice: what matters of a run is said by the command."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
-    for message in ("does not have many workers", "available but not used", "number of training batches", "LeafSpec"):
+    for message in (
+        "does not have many workers",
+        "available but not used",
+        "number of training batches",
+        "LeafSpec",
+        "exists and is not empty",
+    ):
         warnings.filterwarnings("ignore", message=f".*{message}.*")
 
 

@@ -2,13 +2,12 @@
 
 from saelab.kernels.dense import encode_all
 from saelab.kernels.keep import keep_batch_top, keep_top
+from saelab.kernels.memory import keep_freed_memory
 from saelab.kernels.products import decode, encode, products_at, times, transposed_times
-from saelab.kernels.scratch import Scratch
 from saelab.kernels.select import above, batch_top, top
 from saelab.kernels.support import Support
 
 __all__ = [
-    "Scratch",
     "Support",
     "above",
     "batch_top",
@@ -16,6 +15,7 @@ __all__ = [
     "encode",
     "encode_all",
     "keep_batch_top",
+    "keep_freed_memory",
     "keep_top",
     "products_at",
     "times",

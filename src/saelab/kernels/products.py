@@ -6,6 +6,7 @@ dense product costs 2 b s d. All are stock operations: an embedding bag is a spa
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -15,6 +16,10 @@ from torch.autograd import Function
 from torch.nn.functional import embedding_bag
 
 from saelab.kernels.support import Support
+
+with warnings.catch_warnings():  # PyTorch says once in a process that its CSR tensors are in beta
+    warnings.filterwarnings("ignore", message="Sparse CSR")
+    torch.sparse_csr_tensor([0, 1], [0], [0.0], (1, 1), check_invariants=False)
 
 
 def times(values: Float[Tensor, " n"], support: Support, W: Float[Tensor, "s d"]) -> Float[Tensor, "b d"]:
@@ -32,6 +37,12 @@ def transposed_times(values: Float[Tensor, " n"], support: Support, G: Float[Ten
 
 def products_at(support: Support, G: Float[Tensor, "b d"], W: Float[Tensor, "s d"]) -> Float[Tensor, " n"]:
     """(G Wᵀ) at the places of the support: one inner product of width d each."""
+    if G.dtype in (torch.float32, torch.float64) and G.device.type == "cpu":
+        zeros = G.new_zeros(len(support))
+        pattern = torch.sparse_csr_tensor(
+            support.offsets, support.latent, zeros, (len(G), len(W)), check_invariants=False
+        )
+        return torch.sparse.sampled_addmm(pattern, G, W.T, beta=0.0).values()
     unused = support.offsets.new_empty(0)
     return torch.ops.aten._embedding_bag_per_sample_weights_backward(
         G, W, support.latent, support.offsets, support.row if len(support) else unused, 0, -1

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from saelab.kernels import Scratch, Support, decode, encode, encode_all
+from saelab.kernels import Support, decode, encode, encode_all
 from saelab.sae.archetypal import Archetypes, matched_encoder
 from saelab.sae.auxk import auxk_loss
 from saelab.sae.ghost import ghost_loss
@@ -19,7 +19,7 @@ from saelab.sae.step import Decoder, Normalize, Step, squared_error
 
 # the share of the places up to which sparse products are faster than dense ones, as measured on a CPU: less where the
 # decoder's rows are short, or all of them together outgrow the caches
-SPARSE_BELOW, SPARSE_BELOW_HARD = 0.12, 0.06
+SPARSE_BELOW, SPARSE_BELOW_HARD = 0.2, 0.08
 SHORT_ROW, LARGE_DECODER = 256, 2**22  # entries
 MEASURE_EVERY = 50  # dense steps
 
@@ -105,7 +105,6 @@ class SAE(nn.Module):
         self.b_dec = nn.Parameter(torch.zeros(self.d_out))
         self.W_skip = nn.Parameter(torch.zeros(d_in, self.d_out)) if skip else None
         self.density, self.steps = 1.0, 0  # what share of the places steps use; dense steps so far
-        self.scratch = Scratch()  # pre-activations of the sparse path
         self.register_buffer("idle", torch.zeros(d_sae, dtype=torch.long))  # rows since a latent last fired
 
     def build_decoder(self) -> None:
@@ -168,7 +167,7 @@ class SAE(nn.Module):
         """Normalise, encode and decode a batch of the user's activations; `y` is a transcoder's target."""
         x = self.norm(x)
         target = x if y is None else self.norm_out(y)
-        if self.sparse and self.training and self.density < self.sparse_below and x.device.type == "cpu":
+        if self.sparse and self.training and self.few(x):
             pre, f, where = self.latents_at(x)
         else:
             (pre, f), where = self.latents(x), None
@@ -187,11 +186,11 @@ class SAE(nn.Module):
         own = type(self)
         return own.support is not SAE.support and own.latents is SAE.latents and own.preactivate is SAE.preactivate
 
-    @property
-    def sparse_below(self) -> float:
-        """The density below which the sparse path is the faster one."""
+    def few(self, x: Float[Tensor, "b i"]) -> bool:
+        """Whether steps use so few places that sparse products are faster: on a CPU, in one precision throughout."""
         hard = self.d_out < SHORT_ROW or self.d_out * self.d_sae > LARGE_DECODER
-        return SPARSE_BELOW_HARD if hard else SPARSE_BELOW
+        below = SPARSE_BELOW_HARD if hard else SPARSE_BELOW
+        return self.density < below and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
     def support(self, pre: Float[Tensor, "b s"]) -> tuple[Support, Float[Tensor, " n"]]:
         """The places outside which codes are zero and pass no gradient on, and the pre-activations there.
@@ -208,8 +207,7 @@ class SAE(nn.Module):
         """The same pre-activations and codes, values and gradients, where codes may be; only the product is dense."""
         with torch.no_grad():
             rows = x if self.origin is None else x - self.origin
-            every = self.scratch.like(x, len(x), self.d_sae)
-            where, pre = self.support(torch.addmm(self.b_enc, rows, self.W_enc, out=every))
+            where, pre = self.support(torch.addmm(self.b_enc, rows, self.W_enc))
         pre = encode(pre, rows, self.W_enc, self.b_enc, self.origin, where)
         return pre, self.activate_at(pre, where), where
 
