@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from saelab.metrics import recovered
 
 Edit = Callable[[Tensor, Tensor], Tensor]  # of the rows an SAE reads and of those it gives: what takes their place
+Way = Callable[[], AbstractContextManager[Any]]  # how the network is run
+Scores = tuple[float, float]  # mean loss, accuracy
 
 
 class Spliced(NamedTuple):
@@ -34,19 +36,39 @@ class Spliced(NamedTuple):
         return found
 
 
-@torch.no_grad()
 def splice_scores(
     net: nn.Module,
     batches: Iterable[Any],
     at: Callable[[Edit], AbstractContextManager[Any]],
     reconstruct: Callable[[Tensor], Tensor],
+    *,
+    without: Sequence[Scores] | None = None,
 ) -> Spliced:
     """Run the network three ways over batches with `.x` and `.y`; `at(edit)` puts an edit at the site.
 
-    Targets are classes `[b]` (cross-entropy, accuracy) or float vectors `[b, c]` (BCE, exact match).
+    Targets are classes `[b]` (cross-entropy, accuracy) or float vectors `[b, c]` (BCE, exact match). `without` is what
+    `scores_without` has found for this network, site and batches: then the network is run one way only.
     """
-    ways = (nullcontext, lambda: at(lambda x, y: torch.zeros_like(y)), lambda: at(lambda x, y: reconstruct(x)))
-    loss, right, rows = [0.0] * 3, [0.0] * 3, 0
+    ways = [] if without is not None else _ways_without(at)
+    found = _scores(net, batches, [*ways, lambda: at(lambda x, y: reconstruct(x))])
+    original, zero, spliced = [*(without or []), *found]
+    return Spliced((original[0], zero[0], spliced[0]), (original[1], zero[1], spliced[1]))
+
+
+def scores_without(
+    net: nn.Module, batches: Iterable[Any], at: Callable[[Edit], AbstractContextManager[Any]]
+) -> list[Scores]:
+    """The part that no SAE has a say in: the network as it is, and with the site at zero."""
+    return _scores(net, batches, _ways_without(at))
+
+
+def _ways_without(at: Callable[[Edit], AbstractContextManager[Any]]) -> list[Way]:
+    return [nullcontext, lambda: at(lambda x, y: torch.zeros_like(y))]
+
+
+@torch.no_grad()
+def _scores(net: nn.Module, batches: Iterable[Any], ways: Sequence[Way]) -> list[Scores]:
+    loss, right, rows = [0.0] * len(ways), [0.0] * len(ways), 0
     for batch in batches:
         rows += len(batch.y)
         for i, way in enumerate(ways):
@@ -54,9 +76,7 @@ def splice_scores(
                 logits = net(batch.x)
             loss[i] += _loss(logits, batch.y).item() * len(batch.y)
             right[i] += _right(logits, batch.y).sum().item()
-    a, b, c = (value / rows for value in loss)
-    d, e, f = (value / rows for value in right)
-    return Spliced((a, b, c), (d, e, f))
+    return [(a / rows, b / rows) for a, b in zip(loss, right, strict=True)]
 
 
 def _loss(logits: Tensor, y: Tensor) -> Tensor:

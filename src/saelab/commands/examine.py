@@ -11,11 +11,13 @@ from rich.console import Console
 from torch import Tensor
 
 from saelab.analysis.save import write_csv, write_npz
-from saelab.analysis.splice import splice_scores
+from saelab.analysis.splice import scores_without, splice_scores
 from saelab.analysis.tables import concepts_table, confusion_table, density_table, probe_metrics, probe_table
 from saelab.commands.feed import Feed
 from saelab.commands.galleries import SPLIT, at_site, contact_sheet, examples, latents, target_classes
+from saelab.commands.shared import once
 from saelab.commands.truth import examine_truth
+from saelab.config.compose import plain
 from saelab.data import Family, Source
 from saelab.modules import ClassifierModule, ProbeModule, SAEModule
 from saelab.modules.probe import probe
@@ -53,7 +55,7 @@ def examine_sae(cfg: DictConfig, run: Run, module: SAEModule, given: Feed) -> Me
     if cfg.probe is not None and sample.families:
         with Console().status("probing"):
             rows_of = {
-                "raw": _probe(cfg.probe, sample, sample.x),
+                "raw": once(_raw_recipe(cfg, given, sample), lambda: _probe(cfg.probe, sample, sample.x)),
                 "codes": _probe(cfg.probe, sample, sample.codes),
             }
         write_csv(figures / "probes.csv", probe_table(rows_of))
@@ -125,5 +127,21 @@ def _recovered(cfg: DictConfig, sae: SAE, given: Feed) -> Metrics:
         return {}
     given.source.batch_size = 1024
     with Console().status("splicing the reconstruction into the base network"):
-        found = splice_scores(given.net, given.source.loader(SPLIT), at_site(cfg, given), sae)
+        net, batches, at = given.net, given.source.loader(SPLIT), at_site(cfg, given)
+        without = once(_site_recipe(cfg, given), lambda: scores_without(net, batches, at))
+        found = splice_scores(net, batches, at, sae, without=without)
     return {f"{SPLIT}/{name}": value for name, value in found.scores().items()}
+
+
+def _site_recipe(cfg: DictConfig, given: Feed) -> dict[str, Any]:
+    """What determines the base network's losses without an SAE."""
+    assert given.base is not None
+    place = {"site": given.target or given.site, "tokens": plain(cfg.store.tokens), "split": SPLIT}
+    return {"what": "splice", "base": str(given.base.path), "data": plain(cfg.data), **place}
+
+
+def _raw_recipe(cfg: DictConfig, given: Feed, sample: Sample) -> dict[str, Any]:
+    """What determines the probes on raw activations."""
+    families = {name: [family.classes, family.factors] for name, family in sample.families.items()}
+    store = {"store": str(given.store.path), "hash": given.store.meta.hash, "site": given.site}
+    return {"what": "probe", **store, "families": families, "probe": plain(cfg.probe)}
