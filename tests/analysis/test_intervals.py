@@ -7,9 +7,17 @@ import pytest
 import torch
 from scipy import stats
 
-from saelab.analysis.concepts import auc, univariate
-from saelab.analysis.intervals import over_seeds, over_seeds_and_rows, paired, percentile, resamples, student_t
-from saelab.analysis.resampled import auc_resampled, selectivity_intervals
+from saelab.analysis.concepts import auc, best_latents, univariate
+from saelab.analysis.intervals import (
+    bootstrap,
+    over_seeds,
+    over_seeds_and_rows,
+    paired,
+    percentile,
+    resamples,
+    student_t,
+)
+from saelab.analysis.resampled import auc_resampled, best_intervals, selectivity_intervals
 from saelab.analysis.selectivity import selectivity
 
 
@@ -36,6 +44,23 @@ def test_percentile_by_hand():
     torch.testing.assert_close(percentile(torch.zeros(2), holed, level=0.9).low, found.low)
     with pytest.raises(ValueError, match="level=95"):
         percentile(torch.zeros(2), replicates, level=95)
+
+
+def test_bootstrap_of_any_statistic_agrees_with_scipy():
+    x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64).exp()
+    found = bootstrap(lambda rows: x[rows].std(0, correction=0), 60, times=4000)
+    theirs = stats.bootstrap((x.numpy(),), np.std, axis=0, method="percentile", n_resamples=4000, rng=1)
+    torch.testing.assert_close(found.value, x.std(0, correction=0))
+    np.testing.assert_allclose(found.low.numpy(), theirs.confidence_interval.low, rtol=0.04)
+    np.testing.assert_allclose(found.high.numpy(), theirs.confidence_interval.high, rtol=0.04)
+
+
+def test_bootstrap_of_groups_is_wider_where_their_rows_are_alike():
+    x = torch.randn(20, generator=torch.Generator().manual_seed(0)).repeat_interleave(9)
+    groups = torch.arange(20).repeat_interleave(9)
+    rows = bootstrap(lambda r: x[r].mean(), 180, times=500)
+    images = bootstrap(lambda r: x[r].mean(), 180, times=500, groups=groups)
+    assert (images.high - images.low) / (rows.high - rows.low) == pytest.approx(3, rel=0.15)
 
 
 def test_over_seeds_is_the_distribution_of_all_resamples():
@@ -120,3 +145,22 @@ def test_selectivity_intervals_equal_a_loop_over_resamples():
         assert found[name].high.item() == pytest.approx(np.quantile(column, 0.975), abs=1e-9)
     assert found["mean_best_auc"].low < found["mean_best_auc"].value < found["mean_best_auc"].high
     assert found["dead"].low == found["dead"].high == 1 / 8
+
+
+def test_best_intervals_equal_a_loop_over_resamples():
+    codes, onehot = some(200)
+    onehot = torch.cat([onehot, torch.zeros(200, 1, dtype=torch.bool)], dim=1)  # one without rows, and so no latent
+    train = torch.arange(200) < 100
+    best = best_latents(univariate(codes, onehot, train=train))
+    found = best_intervals(best, codes, onehot, train=train, times=60)
+    for c in range(3):
+        areas = []
+        for w in resamples(100, times=60):
+            rows = 100 + torch.arange(100).repeat_interleave(w)
+            area = auc(codes[rows][:, [int(best.latent[c])]], onehot[rows][:, [c]]).item()
+            areas.append(area if best.sign[c] > 0 else 1 - area)
+        assert found.low[c].item() == pytest.approx(np.quantile(areas, 0.025))
+        assert found.high[c].item() == pytest.approx(np.quantile(areas, 0.975))
+        assert found.low[c] < found.value[c] <= found.high[c]
+    assert best.latent[3] == -1
+    assert found.low[3].isnan() and found.high[3].isnan()

@@ -39,8 +39,8 @@ def order(codes: Float[Tensor, "n s"]) -> Order:
 def ordinal(value: Float[Tensor, " m"]) -> Int[Tensor, " m"]:
     """Integers of 32 bits in the order of the values, 0 for 0, equal where they are."""
     if value.dtype == torch.float64:
-        distinct, rank = torch.cat([value, value.new_zeros(1)]).unique(return_inverse=True)
-        return rank[:-1] - rank[-1] if len(distinct) else rank
+        _, rank = torch.cat([value, value.new_zeros(1)]).unique(return_inverse=True)
+        return rank[:-1] - rank[-1]
     bits = value.float().contiguous().view(torch.int32)
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long()
 

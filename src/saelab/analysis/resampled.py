@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from saelab.analysis.concepts import CHUNK, Univariate, areas
-from saelab.analysis.intervals import LEVEL, Interval, percentile, resamples
+from saelab.analysis.concepts import CHUNK, Best, Univariate, areas
+from saelab.analysis.intervals import LEVEL, TIMES, Interval, percentile, resamples
 from saelab.analysis.midranks import order, rank_sums
 from saelab.analysis.selectivity import PURE, SELECTIVE, selectivity
 
@@ -27,6 +27,31 @@ def auc_resampled(
         ]
         parts.append(torch.stack(found).masked_fill(block.isnan().any(0)[:, None], torch.nan))
     return torch.cat(parts, dim=1)
+
+
+def best_intervals(
+    best: Best,
+    codes: Float[Tensor, "n s"],
+    onehot: Bool[Tensor, "n c"],
+    *,
+    train: Bool[Tensor, " n"],
+    times: int = TIMES,
+    seed: int = 0,
+    level: float = LEVEL,
+    groups: Int[Tensor, " n"] | None = None,
+) -> Interval:
+    """An interval for the held-out AUC of each concept's best latent `[c]`, which stays the same; nan where none lives.
+
+    `best` is `best_latents` of the same codes and rows.
+    """
+    held_out = ~train
+    weights = resamples(
+        int(held_out.sum()), times=times, seed=seed, groups=None if groups is None else groups[held_out]
+    )
+    area = auc_resampled(codes[held_out][:, best.latent.clamp(min=0)], onehot[held_out], weights.to(codes.device))
+    own = area.diagonal(dim1=1, dim2=2)
+    oriented = torch.where(best.sign > 0, own, 1 - own).masked_fill(best.latent < 0, torch.nan)
+    return percentile(best.auc, oriented, level=level)
 
 
 def selectivity_intervals(
