@@ -86,6 +86,8 @@ def train_sae(cfg: DictConfig, run: Run) -> Metrics:
     trainer, checkpoint = _trainer(cfg, run, module)
     if module.sae.trained:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        if checkpoint is not None and trainer.global_step == step_of(checkpoint):
+            module.on_train_end()  # training was over before, so Lightning does not end it again
     else:
         module.init_from_(data)
     if not cfg.test or trainer.fast_dev_run:  # type: ignore[attr-defined]
