@@ -19,7 +19,7 @@ from saelab.sae.step import Decoder, Normalize, Step, squared_error
 
 # the share of the places up to which sparse products are faster than dense ones, as measured on a CPU: less where the
 # decoder's rows are short, or all of them together outgrow the caches
-SPARSE_BELOW, SPARSE_BELOW_HARD = 0.2, 0.08
+SPARSE_BELOW, SPARSE_BELOW_HARD = 0.22, 0.08
 SHORT_ROW, LARGE_DECODER = 256, 2**22  # entries
 MEASURE_EVERY = 50  # dense steps
 

@@ -1,0 +1,222 @@
+"""How near a whole training step comes to the dense limit: ours, and other libraries' in the same process.
+
+    make bench                                                       (ours)
+    .venv-peers/bin/python benchmarks/steps.py --peers --memory --scaling      (after `make test-peers`; half an hour)
+
+The dense-limit ratio of a step is (10 B d n / the machine's own rate on the encoder's product) / its time. A dense step
+is five products of 2 B d n operations, so code that spends its time on nothing else reaches 1; only what leaves
+multiplications by zero out exceeds it. The product, into memory that is already there, is timed beside each step; steps
+take turns, and medians over the rounds are shown. A step is what the library's own trainer does with a batch: forward,
+loss, backward, projections, clipping where it clips, Adam, and its count of what has fired. Inputs are random normal;
+weights hardly move (lr 1e-5), so that L0 stays what it is. float32.
+
+`--memory` adds the peak memory that three steps take in a process of their own, above its imports (Linux).
+`--scaling` measures TopK over widths and batch sizes. Writes `benchmarks/results/steps.json` and figures beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+# a script's own folder comes first on the path, and a file of it is called like a variant
+sys.path[:1] = [str(ROOT / "src"), str(ROOT / "benchmarks")]
+
+import torch  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from saelab import sae  # noqa: E402
+from saelab.kernels import keep_freed_memory  # noqa: E402
+
+SIZES = {
+    "512/512/1,024": (512, 512, 1024),
+    "512/4,096/4,096": (512, 4096, 4096),
+    "768/12,288/4,096": (768, 12288, 4096),
+}
+GOALS = {
+    "topk": (0.9, 2.2, 3.6),
+    "batchtopk": (0.8, 1.6, 2.6),
+    "jumprelu": (0.8, 1.6, 2.6),
+    "matryoshka": (0.6, 1.4, 2.2),
+    "relu_dense": (0.9, 0.95, 0.95),
+    "relu": (0.9, 1.4, 2.0),
+}
+K, RELU_L0, LEVELS, LR = 32, 100, (1 / 8, 1 / 4, 1 / 2, 1.0), 1e-5
+WIDTHS, BATCHES = (1024, 2048, 4096, 8192, 16384, 32768, 65536), (1024, 2048, 4096, 8192, 16384, 32768)
+SCALED = (512, 4096, 4096)  # d, and what the other axis is held at
+Step = Callable[[Tensor], Any]
+
+
+def ours(variant: str, d: int, n: int, x: Tensor) -> Step:
+    """A training step of our own, as `SAEModule` takes it."""
+    size: dict[str, Any] = {"d_in": d, "d_sae": n}
+    built: dict[str, Callable[[], sae.SAE]] = {
+        "topk": lambda: sae.TopK(k=K, start_l0=K, **size),
+        "batchtopk": lambda: sae.BatchTopK(k=K, start_l0=K, **size),
+        "jumprelu": lambda: sae.JumpReLU(target_l0=K, start_l0=K, **size),
+        "matryoshka": lambda: sae.Matryoshka(k=K, start_l0=K, levels=LEVELS, **size),
+        "relu": lambda: sae.ReLU(start_l0=RELU_L0, decoder="free", **size),
+        "relu_dense": lambda: sae.ReLU(decoder="free", **size),
+    }
+    model = built[variant]().train()
+    model.init_from_(x)
+    optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
+
+    def step(x: Tensor) -> None:
+        s = model.step(x)
+        optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(model.losses(s).values())).sum().backward()
+        model.track_(s)
+        model.project_grad_()
+        optimizer.step()
+        model.project_()
+
+    return step
+
+
+def makers(variant: str, d: int, n: int, x: Tensor, *, peers: bool) -> dict[str, Callable[[], Step]]:
+    """What makes the step of each library."""
+    found: dict[str, Callable[[], Step]] = {"saelab": lambda: ours(variant, d, n, x)}
+    if peers:
+        from peers import peers as others
+
+        found |= others(variant, d, n, K)
+    return found
+
+
+def inputs(d: int, batch: int) -> Tensor:
+    return torch.randn(batch, d, generator=torch.Generator().manual_seed(0))
+
+
+def timed(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def measure(steps: Mapping[str, Step], x: Tensor, n: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Ratio and rows per second of each, medians over interleaved rounds, each beside the encoder's own product."""
+    W, b, out = torch.randn(x.shape[1], n), torch.zeros(n), torch.empty(len(x), n)
+    for step in steps.values():
+        for _ in range(2):
+            step(x)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            product = min(timed(lambda: torch.addmm(b, x, W, out=out)) for _ in range(2))
+            took = timed(lambda step=step: step(x))
+            found[name].append((5 * product / took, len(x) / took))
+    medians = {
+        name: [statistics.median(column) for column in zip(*values, strict=True)] for name, values in found.items()
+    }
+    return {name: {"ratio": round(ratio, 3), "samples_per_s": round(speed)} for name, (ratio, speed) in medians.items()}
+
+
+def peak_mb(library: str, variant: str, d: int, n: int, batch: int) -> float:
+    """Peak memory of a process of its own, above that after the imports."""
+    words = [sys.executable, __file__, "--one", library, variant, str(d), str(n), str(batch)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def one(library: str, variant: str, d: int, n: int, batch: int) -> None:
+    """In the process of its own: three steps, and what they took."""
+    x = inputs(d, batch)
+    make = makers(variant, d, n, x, peers=library != "saelab")[library]
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far, that of the imports, is forgotten
+    before = memory_mb("VmRSS")
+    step = make()
+    for _ in range(3):
+        step(x)
+    print(memory_mb("VmHWM") - before)
+
+
+def memory_mb(what: str) -> float:
+    """A line of Linux's account of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 2**10
+
+
+def rows_of(
+    variant: str, d: int, n: int, batch: int, *, peers: bool, rounds: int, memory: bool
+) -> list[dict[str, Any]]:
+    """One cell of the table, a row a library."""
+    x = inputs(d, batch)
+    steps = {name: make() for name, make in makers(variant, d, n, x, peers=peers).items()}
+    found = measure(steps, x, n, rounds)
+    del steps
+    gc.collect()
+    where = {"variant": variant, "d_in": d, "d_sae": n, "batch": batch, "k": RELU_L0 if variant == "relu" else K}
+    used = {name: {"peak_mb": round(peak_mb(name, variant, d, n, batch))} if memory else {} for name in found}
+    return [{"library": name, **where, **figures, **used[name]} for name, figures in found.items()]
+
+
+def show(rows: list[dict[str, Any]], variants: list[str], sizes: list[str]) -> None:
+    """The table of ratios, ours beside the goal and the fastest of the others."""
+    table = Table("d / n / B", "variant", "saelab", "goal", "others", title="dense-limit ratio", title_justify="left")
+    for size in sizes:
+        for variant in variants:
+            cell = [r for r in rows if r["variant"] == variant and (r["d_in"], r["d_sae"], r["batch"]) == SIZES[size]]
+            mine = next(r for r in cell if r["library"] == "saelab")
+            others = sorted((r for r in cell if r is not mine), key=lambda r: -r["ratio"])
+            goal = GOALS[variant][list(SIZES).index(size)]
+            said = ", ".join(f"{r['library']} {r['ratio']:.2f}" for r in others)
+            table.add_row(size, variant, f"{mine['ratio']:.2f}", f"{goal}", said)
+    Console(width=140).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--variants", nargs="+", default=list(GOALS), choices=list(GOALS))
+    parser.add_argument("--peers", action="store_true", help="other libraries too, where they are installed")
+    parser.add_argument("--memory", action="store_true", help="peak memory of each")
+    parser.add_argument("--scaling", action="store_true", help="TopK over widths and batch sizes")
+    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    keep_freed_memory()
+    if asked.one:
+        one(*asked.one[:2], *map(int, asked.one[2:]))
+        return
+    options = {"peers": asked.peers, "rounds": asked.rounds}
+    rows: list[dict[str, Any]] = []
+    for size in asked.sizes:
+        for variant in asked.variants:
+            rows += rows_of(variant, *SIZES[size], **options, memory=asked.memory)
+            print(json.dumps(rows[-1]), flush=True)
+    show(rows, asked.variants, asked.sizes)
+    scaling: list[dict[str, Any]] = []
+    if asked.scaling:
+        d, n, batch = SCALED
+        cells = {(width, batch) for width in WIDTHS} | {(n, size) for size in BATCHES}
+        for width, size in sorted(cells):
+            scaling += rows_of("topk", d, width, size, peers=asked.peers, rounds=3, memory=False)
+            print(json.dumps(scaling[-1]), flush=True)
+    machine = {
+        "cores": os.cpu_count(),
+        "threads": asked.threads,
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+    }
+    out = ROOT / "benchmarks/results/steps.json"
+    out.write_text(json.dumps({"machine": machine, "rows": rows, "scaling": scaling}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
