@@ -31,6 +31,7 @@ def test_paths_by_hand():
     assert sets(concept_paths(CODES, rule="std", value=1.0)) == [{0}, set(), {1, 3, 4}]  # 2.5 + 1.118
     assert sets(concept_paths(CODES, rule="absolute", value=2.0)) == [{0, 1, 2}, set(), {1, 3, 4}]
     assert sets(concept_paths(CODES, rule="absolute", value=2.0, min_act=3.5)) == [{0}, set(), {1, 3, 4}]
+    assert sets(concept_paths(CODES, rule="absolute", value=1.0, min_act=3.0)) == [{0, 1}, set(), {1, 3, 4}]
     for refused in ({"rule": "best"}, {"min_act": 0.0}, {"rule": "percentile", "value": 101}):
         with pytest.raises((ValueError, TypeError)):
             concept_paths(CODES, **refused)

@@ -72,6 +72,15 @@ def test_concepts_that_fill_all_rows_or_none_and_no_latents():
     assert (dead.auc == 0.5).all()
 
 
+def test_nan_spoils_its_latent_only():
+    codes, onehot, train = data()
+    found = sparse_probes(codes[:, :3], onehot, train=train, sizes=(2, 3))
+    codes[5, 2] = torch.nan  # the dead one
+    spoilt = sparse_probes(codes[:, :3], onehot, train=train, sizes=(2, 3))
+    assert torch.equal(spoilt.auc, found.auc)
+    assert (spoilt.latents[:, 2] == -1).all()
+
+
 def test_splits_stop_at_the_first_small_gain():
     f1 = torch.tensor([[0.5, 0.9, 0.2], [0.6, 0.91, 0.9], [0.62, 0.99, 0.95], [0.9, 0.99, 1.0]])
     assert splits(f1).tolist() == [2, 1, 4]
@@ -81,7 +90,7 @@ def test_splits_stop_at_the_first_small_gain():
 def test_absorption_by_hand():
     """Probe along e_0; latent 0 is its own, 1 points half at it, 2 away from it, 3 nearly nowhere."""
     atoms = torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 1.0], [0.02, 1.0]])
-    x = torch.tensor([[2.0, 0.0]] * 6 + [[-1.0, 0.0]])
+    x = torch.tensor([[2.0, 0.0]] * 6 + [[-1.0, 0.0], [2.0, 0.0]])
     codes = torch.tensor(
         [
             [2.0, 0.0, 1.0, 0.0],  # its own latent has it all
@@ -91,14 +100,15 @@ def test_absorption_by_hand():
             [1.0, 0.6, 0.0, 0.0],  # 1.8, of which only the missing 1 counts: half
             [0.0, 0.0, 0.0, 60.0],  # 1.2 of 2 by a latent that is not aligned
             [0.0, 1.0, 0.0, 0.0],  # a row without the concept
+            [-0.1, 0.5, 0.0, 0.0],  # as the second, but its own latent is not silent
         ]
     )
     found = absorption(x, codes, atoms, direction=torch.tensor([5.0, 0.0]), main=torch.tensor([0]))
-    assert found.fraction.tolist() == pytest.approx([0, 1, 0.9 / 1.9, 0, 0.5, 0, 0])
-    assert found.full.tolist() == [False, True, False, False, False, False, False]
-    assert found.by.tolist() == [-1, 1, -1, -1, -1, -1, -1]
+    assert found.fraction.tolist() == pytest.approx([0, 1, 0.9 / 1.9, 0, 0.5, 0, 0, 1])
+    assert found.full.tolist() == [False, True, False, False, False, False, False, False]
+    assert found.by.tolist() == [-1, 1, -1, -1, -1, -1, -1, -1]
     loose = absorption(x, codes, atoms, direction=torch.tensor([5.0, 0.0]), main=torch.tensor([0]), full_cos=0.01)
-    assert loose.by.tolist() == [-1, 1, -1, -1, -1, 3, -1]
+    assert loose.by.tolist() == [-1, 1, -1, -1, -1, 3, -1, -1]
 
 
 def loop(x, codes, atoms, p, main):

@@ -63,7 +63,7 @@ def absorption(
 
     most, latent = r.max(1)
     silent = (codes[:, is_main] == 0).all(1)
-    full = silent & (a > 0) & (most > 0) & (aligned[latent] >= full_cos) & (most >= share * a)
+    full = silent & (a > 0) & (aligned[latent] >= full_cos) & (most >= share * a)
     return Absorption(fraction, full, torch.where(full, latent, -1))
 
 

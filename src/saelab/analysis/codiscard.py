@@ -57,7 +57,6 @@ def permutation_null(
     d = discarded.double()
     r, c = d.shape
     group = torch.zeros(r, dtype=torch.long) if strata is None else strata.cpu()
-    home = group.argsort(stable=True)
     seen = d.T @ d
     g = torch.Generator().manual_seed(seed)
     more, less, total = (torch.zeros(c, c, dtype=torch.float64) for _ in range(3))
@@ -66,9 +65,7 @@ def permutation_null(
         part = min(step, left)
         left -= part
         shuffle = torch.rand(part, r, c, generator=g, dtype=torch.float64) + group[:, None]  # strata stay together
-        order = torch.empty(part, r, c, dtype=torch.long)
-        order[:, home] = shuffle.argsort(dim=1)
-        drawn = d.cpu().expand(part, r, c).gather(1, order)
+        drawn = d.cpu().expand(part, r, c).gather(1, shuffle.argsort(dim=1))
         both = drawn.mT @ drawn
         more += (both >= seen.cpu()).sum(0)
         less += (both <= seen.cpu()).sum(0)

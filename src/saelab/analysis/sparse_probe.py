@@ -52,7 +52,7 @@ def sparse_probes(
     value, latents = ranked.topk(k, dim=1)
     scale, mean = torch.std_mean(codes[train].double(), dim=0, correction=0)
     f = codes.double().sub(mean).div(scale.where(scale > 0, 1.0))
-    x = f.T[latents].mT * (value > -torch.inf)[:, None]  # [c, n, k]; a column of zeros where no latent is left
+    x = f.T[latents].mT.where((value > -torch.inf)[:, None], 0.0)  # [c, n, k]; zeros where no latent is left
 
     scores = torch.full((3, len(sizes), onehot.shape[1]), torch.nan, dtype=torch.float64, device=codes.device)
     target = torch.stack([~onehot, onehot], dim=2).transpose(0, 1)[known]
