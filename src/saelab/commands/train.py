@@ -85,8 +85,9 @@ def train_sae(cfg: DictConfig, run: Run) -> Metrics:
     module = build.sae(cfg, data.d_in, data.d_out)
     trainer, checkpoint = _trainer(cfg, run, module)
     if module.sae.trained:
+        begun = -1 if checkpoint is None else step_of(checkpoint)  # now: training writes to the same place
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-        if checkpoint is not None and trainer.global_step == step_of(checkpoint):
+        if trainer.global_step == begun:
             module.on_train_end()  # training was over before, so Lightning does not end it again
     else:
         module.init_from_(data)

@@ -111,7 +111,7 @@ class SAEModule(L.LightningModule):
     @torch.no_grad()
     def _log_batch(self, y: Tensor, y_hat: Tensor, f: Tensor, terms: dict[str, Tensor]) -> None:
         ev = 1 - (y - y_hat).square().sum() / (y - y.mean(0)).square().sum()
-        facts = {**terms, "ev": ev, "l0": (f != 0).sum() / len(f), "dead": self.sae.dead.float().mean()}
+        facts = {**terms, "ev": ev, "l0": (f != 0).sum() / len(y), "dead": self.sae.dead.float().mean()}
         facts |= self.sae.facts()
         self.log_dict({f"train/{k}": v.detach().float() for k, v in facts.items()})
         self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
@@ -134,8 +134,8 @@ class SAEModule(L.LightningModule):
         self._evaluate(batch)
 
     def _evaluate(self, batch: Any) -> None:
-        f = self.sae.encode(batch.x)
-        self.tally.update(batch.y, self.sae.decode(f, batch.x), f, self.centre)
+        s = self.sae.step(batch.x, batch.y if self.sae.transcoder else None)
+        self.tally.update(batch.y, self.sae.norm_out.inverse(s.y_hat, batch.x), s.f, self.centre, s.where)
 
     def on_validation_epoch_end(self) -> None:
         self._log_split("val")
