@@ -8,6 +8,7 @@ import torch
 from sklearn.metrics import r2_score
 
 from saelab import metrics
+from saelab.kernels import Support
 from saelab.modules.tally import Tally
 
 
@@ -24,6 +25,15 @@ def test_by_hand() -> None:
     assert metrics.l1(s).item() == 3.0
     assert metrics.dead(s).item() == pytest.approx(1 / 3)
     assert metrics.density(s).tolist() == [0.5, 1.0, 0.0]
+
+
+def test_codes_at_their_places_have_the_same_sums() -> None:
+    torch.manual_seed(0)
+    y, f = torch.randn(40, 7), torch.randn(40, 5) * (torch.rand(40, 5) < 0.3)
+    where = Support.of_places((f != 0).view(-1).nonzero().squeeze(1), 40, 5)
+    dense = metrics.sums(y, y + 1, f, torch.zeros(7))
+    for a, b in zip(dense, metrics.sums(y, y + 1, where.gather(f), torch.zeros(7), where), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_ev_is_r2_weighted_by_variance_whatever_the_batches() -> None:

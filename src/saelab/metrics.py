@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from saelab.kernels import Support
+
 
 class Sums(NamedTuple):
     """What the metrics need of any number of rows; the sums of two parts add to the sums of the whole.
@@ -25,18 +27,29 @@ class Sums(NamedTuple):
 
 
 def sums(
-    y: Float[Tensor, "b d"], y_hat: Float[Tensor, "b d"], f: Float[Tensor, "b s"], centre: Float[Tensor, " d"]
+    y: Float[Tensor, "b d"],
+    y_hat: Float[Tensor, "b d"],
+    f: Float[Tensor, ...],
+    centre: Float[Tensor, " d"],
+    where: Support | None = None,
 ) -> Sums:
-    """The sums of a batch; `centre` is any constant near the mean of y (it only keeps digits)."""
+    """The sums of a batch; `centre` is any constant near the mean of y (it only keeps digits).
+
+    f: codes `[b, s]`; or, with `where`, those `[n]` at these places alone.
+    """
     shifted = (y - centre).double()
+    if where is None:
+        fired, activity = (f != 0).sum(0).double(), f.sum(0, dtype=torch.float64)
+    else:
+        fired, activity = where.sum_by_latent((f != 0).double()), where.sum_by_latent(f.double())
     return Sums(
         torch.tensor(len(y), dtype=torch.float64, device=y.device),
         (y - y_hat).double().square().sum(),
         shifted.sum(0),
         shifted.square().sum(),
-        f.abs().double().sum(),
-        (f != 0).sum(0).double(),
-        f.double().sum(0),
+        f.abs().sum(dtype=torch.float64),
+        fired,
+        activity,
     )
 
 

@@ -112,4 +112,18 @@ def test_the_path_follows_the_measured_density(name: str) -> None:
     assert 0 < sae.density < 1
     sae.density = 0.0
     assert sae.step(rows(64, 8)).where is not None
-    assert sae.eval().step(rows(64, 8)).where is None
+    with torch.autocast("cpu"):  # products of two precisions
+        assert sae.step(rows(64, 8)).where is None
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_evaluation_is_encode_and_decode(name: str) -> None:
+    sae = make(name, d_in=8, d_sae=32).train()
+    for _ in range(3):
+        sae.track_(sae.step(rows(64, 8)))
+    sae.eval().density = 0.0
+    x = rows(64, 8)
+    s = sae.step(x)
+    assert s.where is not None
+    torch.testing.assert_close(s.where.scatter(s.f), sae.encode(x))
+    torch.testing.assert_close(sae.norm_out.inverse(s.y_hat, x), sae(x))

@@ -22,16 +22,10 @@ def encode_all(
 
 
 class _EncodeAll(Function):
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(x: Tensor, W: Tensor, b: Tensor, centre: Tensor | None) -> Tensor:
-        return torch.addmm(b, x if centre is None else x - centre, W)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, W, _, centre = inputs
+    def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor, centre: Tensor | None) -> Tensor:  # type: ignore[override]
         ctx.save_for_backward(x, W, centre)
+        return torch.addmm(b, x if centre is None else x - centre, W)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]

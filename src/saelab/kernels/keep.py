@@ -29,15 +29,11 @@ def keep_batch_top(pre: Float[Tensor, "b s"], count: int) -> Float[Tensor, "b s"
 class _Keep(Function):
     """Positive codes that are the pre-activations themselves: the gradient passes where a code is."""
 
-    generate_vmap_rule = True
-
     @staticmethod
-    def forward(pre: Tensor, select: Callable[[Tensor], Tensor]) -> Tensor:
-        return select(pre)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(output)
+    def forward(ctx: Any, pre: Tensor, select: Callable[[Tensor], Tensor]) -> Tensor:  # type: ignore[override]
+        f = select(pre)
+        ctx.save_for_backward(f)
+        return f
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingImports]
 
 SAMPLE = 65_536  # entries that place the level
 WHOLE = 2**22  # entries that are looked at one by one; of more, those above a level
@@ -45,5 +44,4 @@ def kth_largest_of_rows(x: Float[Tensor, "b n"], k: int) -> Float[Tensor, "b 1"]
 
 def on_cpu(x: Tensor) -> bool:
     """Whether NumPy can look at it: its partition is vectorised, several times as fast as PyTorch's selections."""
-    plain = not is_functorch_wrapped_tensor(x)
-    return plain and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)

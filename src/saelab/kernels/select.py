@@ -15,7 +15,7 @@ def top(pre: Float[Tensor, "b s"], k: int) -> tuple[Support, Float[Tensor, " n"]
     return Support.of_rows(latent, pre.shape[1]), values.reshape(-1)
 
 
-def above(pre: Float[Tensor, "b s"], threshold: Float[Tensor, " s"] | float) -> tuple[Support, Float[Tensor, " n"]]:
+def above(pre: Float[Tensor, "b s"], threshold: Float[Tensor, "*s"] | float) -> tuple[Support, Float[Tensor, " n"]]:
     """The entries above a threshold, one for all or one for each latent."""
     place = (pre > threshold).view(-1).nonzero().squeeze(1)
     return Support.of_places(place, *pre.shape), pre.view(-1)[place]

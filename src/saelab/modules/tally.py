@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from saelab import metrics
+from saelab.kernels import Support
 
 
 class Tally(Metric):
@@ -23,8 +24,8 @@ class Tally(Metric):
         for name, shape in shapes.items():
             self.add_state(name, torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, y: Tensor, y_hat: Tensor, f: Tensor, centre: Tensor) -> None:
-        for name, value in metrics.sums(y, y_hat, f, centre)._asdict().items():
+    def update(self, y: Tensor, y_hat: Tensor, f: Tensor, centre: Tensor, where: Support | None = None) -> None:
+        for name, value in metrics.sums(y, y_hat, f, centre, where)._asdict().items():
             setattr(self, name, getattr(self, name) + value)
 
     def sums(self) -> metrics.Sums:

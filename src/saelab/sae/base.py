@@ -167,7 +167,7 @@ class SAE(nn.Module):
         """Normalise, encode and decode a batch of the user's activations; `y` is a transcoder's target."""
         x = self.norm(x)
         target = x if y is None else self.norm_out(y)
-        if self.sparse and self.training and self.few(x):
+        if self.sparse and self.few(x):
             pre, f, where = self.latents_at(x)
         else:
             (pre, f), where = self.latents(x), None

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saelab.kernels import Support, batch_top, keep_batch_top
+from saelab.kernels import Support, above, batch_top, keep_batch_top
 from saelab.sae.base import SAE
 from saelab.sae.init import START_ROWS
 from saelab.sae.step import Common, Step
@@ -63,7 +63,7 @@ class BatchTopK(SAE):
         return keep_batch_top(pre, int(self.k * len(pre))) if self.training else pre * (pre > self.threshold)
 
     def support(self, pre: Float[Tensor, "b s"]) -> tuple[Support, Float[Tensor, " n"]]:
-        return batch_top(pre, min(int(self.k * len(pre)), pre.numel()))
+        return batch_top(pre, min(int(self.k * len(pre)), pre.numel())) if self.training else above(pre, self.threshold)
 
     def activate_at(self, pre: Float[Tensor, " n"], where: Support) -> Float[Tensor, " n"]:
         return pre

@@ -1,0 +1,114 @@
+"""The dense path's own layers: selections in place, and the encoder's product."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from saelab import kernels
+from saelab.kernels import order
+
+
+def naive_top(pre: Tensor, k: int) -> list[list[float]]:
+    """Sort every row; keep the first k that are positive."""
+    rows = []
+    for row in pre.tolist():
+        kept = sorted(range(len(row)), key=lambda i: -row[i])[:k]
+        rows.append([z if i in kept and z > 0 else 0.0 for i, z in enumerate(row)])
+    return rows
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(("s", "k"), [(20, 1), (20, 5), (20, 19), (20, 20), (200, 2)])
+def test_keep_top_is_naive_sorting(s: int, k: int, dtype: torch.dtype) -> None:
+    pre = torch.randn(30, s, generator=torch.Generator().manual_seed(s + k)).to(dtype)
+    if dtype == torch.bfloat16:  # in which numbers coincide
+        pre = torch.stack([torch.randperm(s) - s // 2 for _ in range(30)]).to(dtype)
+    assert kernels.keep_top(pre, k).tolist() == naive_top(pre, k)
+
+
+def test_keep_top_by_hand() -> None:
+    pre = torch.tensor([[3.0, -1.0, 2.0, 1.0], [-1.0, -2.0, 0.5, -3.0]])
+    assert kernels.keep_top(pre, 2).tolist() == [[3, 0, 2, 0], [0, 0, 0.5, 0]]
+
+
+def test_of_equal_entries_no_more_are_kept_than_fit() -> None:
+    assert (kernels.keep_top(torch.ones(4, 10), 3) != 0).sum(1).tolist() == [3] * 4
+    assert (kernels.keep_batch_top(torch.ones(4, 10), 13) != 0).sum() == 13
+    assert not kernels.keep_batch_top(-torch.ones(4, 10), 13).any()
+    assert not kernels.keep_batch_top(torch.ones(4, 10), 0).any()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 150, 300, 599, 600, 900])
+def test_keep_batch_top_is_sorting(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pre = torch.randn(30, 20, generator=torch.Generator().manual_seed(count))
+    largest = pre.flatten().sort(descending=True).values[:count]
+    expected = torch.where(torch.isin(pre, largest[largest > 0]), pre, 0)
+    assert torch.equal(kernels.keep_batch_top(pre, count), expected)
+    monkeypatch.setattr(order, "WHOLE", 10)  # so many entries that only those above a level are looked at
+    assert torch.equal(kernels.keep_batch_top(pre, count), expected)
+
+
+@pytest.mark.parametrize("keep", [lambda x: kernels.keep_top(x, 3), lambda x: kernels.keep_batch_top(x, 17)])
+def test_the_gradient_passes_where_a_code_is(keep: Callable[[Tensor], Tensor]) -> None:
+    pre, weight = torch.randn(6, 8, requires_grad=True), torch.randn(6, 8)
+    f = keep(pre)
+    (f * weight).sum().backward()
+    torch.testing.assert_close(pre.grad, weight * (f.detach() > 0))
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_encode_all_has_the_gradients_of_autograd(centred: bool) -> None:
+    torch.manual_seed(0)
+    leaves = [torch.randn(shape, dtype=torch.float64) for shape in ((7, 5), (5, 12), (12,), (5,))]
+    ours, plain = ([leaf.clone().requires_grad_() for leaf in leaves] for _ in range(2))
+    g = torch.randn(7, 12, dtype=torch.float64)
+    x, W, b, c = ours
+    pre = kernels.encode_all(x, W, b, c if centred else None)
+    (pre * g).sum().backward()
+    x2, W2, b2, c2 = plain
+    expected = (x2 - c2 if centred else x2) @ W2 + b2
+    (expected * g).sum().backward()
+    torch.testing.assert_close(pre, expected)
+    for mine, other in zip(ours, plain, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
+
+
+def test_the_gradient_lies_as_weights_stored_by_columns_do() -> None:
+    W = torch.randn(12, 5).T.requires_grad_()
+    kernels.encode_all(torch.randn(7, 5), W, torch.zeros(12), None).sum().backward()
+    assert W.grad is not None and W.grad.stride() == W.stride() == (1, 5)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux's account of a process")
+def test_freed_memory_is_kept_where_the_c_library_can() -> None:
+    """In a process of its own: blocks that are freed and asked for again are not faulted in anew."""
+    program = """
+import resource, sys, torch
+from saelab.kernels import keep_freed_memory
+if sys.argv[1] == "keep" and not keep_freed_memory():
+    print("cannot")
+    sys.exit()
+for _ in range(10):
+    torch.ones(2**24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    torch.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    src = str(Path(kernels.__file__).parents[2])
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program, mode], capture_output=True, text=True, check=True, env={"PYTHONPATH": src}
+        ).stdout.strip()
+        for mode in ("keep", "not")
+    ]
+    if said[0] == "cannot":
+        pytest.skip("not glibc")
+    assert int(said[0]) < 100 and int(said[1]) > 5 * 2**26 / 2**21  # at least one a huge page
