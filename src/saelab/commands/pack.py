@@ -54,6 +54,10 @@ def train_packs(jobs: Sequence[Job]) -> None:
             continue
         try:
             train_pack(pack)
+        except (KeyboardInterrupt, SystemExit):
+            sweep = Path(pack[0].cfg.paths.run_dir).parent
+            announce(f"pack   [yellow]stopped[/]  the same command with hydra.sweep.dir={sweep} goes on")
+            raise
         except Exception:  # told, and every job is tried by itself
             Console(stderr=True).print(traceback.format_exc(), highlight=False, markup=False)
             announce("pack   [yellow]failed[/]   its jobs run alone")
@@ -93,6 +97,8 @@ def train_pack(jobs: Sequence[Job]) -> None:
             run.note(seed=job.cfg.seed, tags=list(job.cfg.tags), **given.facts())
         begun = runs[0].last_checkpoint
         step = step_of(begun) if begun else 0
+        if begun:
+            announce(f"pack   [yellow]continues[/] from step {step}")
         trainer = build.pack_trainer(cfg, runs, step=step)
         pack = PackModule(members=members, draws=draws)
         trainer.fit(pack, datamodule=data, ckpt_path=begun, weights_only=True)

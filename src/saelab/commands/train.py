@@ -137,8 +137,10 @@ def _trainer(cfg: DictConfig, run: Run, module: L.LightningModule) -> tuple[L.Tr
     if checkpoint is None:
         return build.trainer(cfg, run, module), None
     step = step_of(checkpoint)
-    together = f" of {len(run.info['packed']['jobs'])} SAEs trained as one" if "packed" in run.info else ""
-    announce(f"run    [yellow]continues[/] from step {step}{together}")
+    if "packed" in run.info:
+        announce(f"run    [green]trained[/]  to step {step} as one of {len(run.info['packed']['jobs'])} SAEs")
+    else:
+        announce(f"run    [yellow]continues[/] from step {step}")
     return build.trainer(cfg, run, module, step=step), checkpoint
 
 

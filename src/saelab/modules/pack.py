@@ -24,7 +24,7 @@ class PackModule(L.LightningModule):
     logs is told as `<number>/<name>`, which `PackCurves` and a checkpoint's `monitor` take apart again.
 
     Members are not stacked `[m, ...]` for batched products: with 1,024 rows and 512 latents one member's codes stay in
-    cache and twenty members' do not, and `torch.func.vmap` of the step took 1.2 to 1.6 times as long as this loop.
+    cache and twenty members' do not, and `torch.func.vmap` of the step took 1.2 to 1.5 times as long as this loop.
 
     Args:
         members: what is trained.
