@@ -23,10 +23,10 @@ BELOW = {  # a folder may import those it is mapped to, and itself
     "report": {"plots"},
     "modules": {"sae", "store", "data", "nets", "metrics", "kernels"},
     "analysis": {"sae", "store", "data", "nets", "metrics", "kernels"},
-    "config": {"run"},
+    "config": {"run", "kernels"},
     "commands": {
         *("config", "run", "modules", "analysis", "report", "plots"),
-        *("sae", "formats", "store", "data", "nets", "metrics", "kernels"),
+        *("sae", "formats", "store", "data", "nets", "metrics"),
     },
 }
 BANNED = {  # third parties that must not be imported, by folder

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -84,31 +81,3 @@ def test_the_gradient_lies_as_weights_stored_by_columns_do() -> None:
     W = torch.randn(12, 5).T.requires_grad_()
     kernels.encode_all(torch.randn(7, 5), W, torch.zeros(12), None).sum().backward()
     assert W.grad is not None and W.grad.stride() == W.stride() == (1, 5)
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux's account of a process")
-def test_freed_memory_is_kept_where_the_c_library_can() -> None:
-    """In a process of its own: blocks that are freed and asked for again are not faulted in anew."""
-    program = """
-import resource, sys, torch
-from saelab.kernels import keep_freed_memory
-if sys.argv[1] == "keep" and not keep_freed_memory():
-    print("cannot")
-    sys.exit()
-for _ in range(10):
-    torch.ones(2**24)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
-    torch.ones(2**24)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-    src = str(Path(kernels.__file__).parents[2])
-    said = [
-        subprocess.run(
-            [sys.executable, "-c", program, mode], capture_output=True, text=True, check=True, env={"PYTHONPATH": src}
-        ).stdout.strip()
-        for mode in ("keep", "not")
-    ]
-    if said[0] == "cannot":
-        pytest.skip("not glibc")
-    assert int(said[0]) < 100 and int(said[1]) > 5 * 2**26 / 2**21  # at least one a huge page

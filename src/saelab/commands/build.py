@@ -18,7 +18,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from saelab.config import ConfigError
 from saelab.data import Source
-from saelab.kernels import keep_freed_memory
 from saelab.modules import (
     AtomicCheckpointIO,
     ClassifierModule,
@@ -108,7 +107,6 @@ def trainer(cfg: DictConfig, run: Run, module: L.LightningModule, *, step: int =
     """
     monitor, mode = getattr(module, "monitor", (None, "min"))
     filled = {"dirpath": str(run.path / "checkpoints"), "monitor": monitor, "mode": mode}
-    keep_freed_memory()
     callbacks = [_checked(_fill(node, filled), f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
     filled = {"save_dir": str(run.path)}
     loggers: list[Logger] = [_checked(_fill(n, filled), f"logger.{k}") for k, n in (cfg.logger or {}).items() if n]

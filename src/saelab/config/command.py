@@ -24,6 +24,7 @@ from saelab.config.check import ConfigError
 from saelab.config.compose import compose, configs_dir, jobs, set_log_dir, spelt
 from saelab.config.help import devices, help_text
 from saelab.config.schema import register
+from saelab.kernels import tune
 from saelab.run import new_directory
 
 Metrics = dict[str, float]
@@ -54,6 +55,7 @@ def command(
     def decorate(function: Callable[[DictConfig], Metrics]) -> Callable[[], None]:
         @functools.wraps(function)
         def program() -> None:
+            tune()
             args = sys.argv[1:]
             if "--help" in args or "-h" in args:
                 print(help_text(name, function.__doc__ or ""))

@@ -2,7 +2,7 @@
 
 from saelab.kernels.dense import encode_all
 from saelab.kernels.keep import keep_batch_top, keep_top
-from saelab.kernels.memory import keep_freed_memory
+from saelab.kernels.process import products_chosen, tune
 from saelab.kernels.products import decode, encode, products_at, times, transposed_times
 from saelab.kernels.select import above, batch_top, top
 from saelab.kernels.support import Support
@@ -15,10 +15,11 @@ __all__ = [
     "encode",
     "encode_all",
     "keep_batch_top",
-    "keep_freed_memory",
     "keep_top",
     "products_at",
+    "products_chosen",
     "times",
     "top",
     "transposed_times",
+    "tune",
 ]

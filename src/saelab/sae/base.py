@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from saelab.kernels import Support, decode, encode, encode_all
+from saelab.kernels import Support, decode, encode, encode_all, products_chosen
 from saelab.sae.archetypal import Archetypes, matched_encoder
 from saelab.sae.auxk import auxk_loss
 from saelab.sae.ghost import ghost_loss
@@ -17,9 +17,10 @@ from saelab.sae.init import START_ROWS, geometric_median, unit_rows, upper_quant
 from saelab.sae.norm import Normalizer
 from saelab.sae.step import Decoder, Normalize, Step, squared_error
 
-# the share of the places up to which sparse products are faster than dense ones, as measured on a CPU: less where the
-# decoder's rows are short, or all of them together outgrow the caches
-SPARSE_BELOW, SPARSE_BELOW_HARD = 0.22, 0.08
+# The share of the places up to which sparse products are faster than dense ones, as measured on a CPU: less where the
+# decoder's rows are short, or all of them together outgrow the caches; and less where oneDNN makes the dense ones.
+SPARSE_BELOW, SPARSE_BELOW_HARD = 0.22, 0.09
+CHOSEN_BELOW, CHOSEN_BELOW_HARD = 0.11, 0.06
 SHORT_ROW, LARGE_DECODER = 256, 2**22  # entries
 MEASURE_EVERY = 50  # dense steps
 
@@ -189,8 +190,8 @@ class SAE(nn.Module):
     def few(self, x: Float[Tensor, "b i"]) -> bool:
         """Whether steps use so few places that sparse products are faster: on a CPU, in one precision throughout."""
         hard = self.d_out < SHORT_ROW or self.d_out * self.d_sae > LARGE_DECODER
-        below = SPARSE_BELOW_HARD if hard else SPARSE_BELOW
-        return self.density < below and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        easy_hard = (CHOSEN_BELOW, CHOSEN_BELOW_HARD) if products_chosen() else (SPARSE_BELOW, SPARSE_BELOW_HARD)
+        return self.density < easy_hard[hard] and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
 
     def support(self, pre: Float[Tensor, "b s"]) -> tuple[Support, Float[Tensor, " n"]]:
         """The places outside which codes are zero and pass no gradient on, and the pre-activations there.
