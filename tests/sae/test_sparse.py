@@ -12,6 +12,7 @@ from saelab.sae import SAE, Step
 
 SPARSE = [name for name in names() if type(make(name)).support is not SAE.support]
 TREATMENTS = {"aux_k": 3, "aux_coef": 0.3, "ghost": 0.2, "reanimate": 0.1, "dead_after": 100}
+OF_THE_PATH = ("density", "dense_steps")
 
 
 def pair(name: str, **changes: object) -> tuple[SAE, SAE]:
@@ -23,7 +24,8 @@ def pair(name: str, **changes: object) -> tuple[SAE, SAE]:
 
 
 def steps(dense: SAE, sparse: SAE, x: torch.Tensor, y: torch.Tensor | None = None) -> tuple[Step, Step]:
-    dense.density, sparse.density = 1.0, 0.0
+    dense.density.fill_(1.0)
+    sparse.density.fill_(0.0)
     x, y = x.double(), None if y is None else y.double()
     a, b = dense.step(x, y), sparse.step(x, y)
     assert a.where is None and b.where is not None
@@ -54,6 +56,8 @@ def test_values_and_gradients_are_equal(name: str, transcoder: bool) -> None:
     dense.track_(a)
     sparse.track_(b)
     for (key, p), q in zip(dense.named_buffers(), sparse.buffers(), strict=True):
+        if key in OF_THE_PATH:
+            continue
         torch.testing.assert_close(q, p, msg=lambda m, key=key: f"{key}: {m}")
 
 
@@ -65,7 +69,7 @@ def test_a_hundred_steps_end_in_the_same_place(name: str) -> None:
         optimizer = torch.optim.Adam(sae.parameters(), lr=1e-3)
         for i in range(100):
             sae.anneal_(i / 100)
-            sae.density = density
+            sae.density.fill_(density)
             torch.manual_seed(i)
             s = sae.step(rows(64, 8, seed=i).double())
             assert (s.where is None) == (density == 1.0)
@@ -78,6 +82,8 @@ def test_a_hundred_steps_end_in_the_same_place(name: str) -> None:
             sae.track_(s)
         ends.append(sae)
     for (key, p), q in zip(ends[0].state_dict().items(), ends[1].state_dict().values(), strict=True):
+        if key in OF_THE_PATH:
+            continue
         torch.testing.assert_close(q, p, rtol=1e-3, atol=1e-4, msg=lambda m, key=key: f"{key}: {m}")
 
 
@@ -110,7 +116,7 @@ def test_the_path_follows_the_measured_density(name: str) -> None:
     for _ in range(2):
         sae.track_(sae.step(rows(64, 8)))
     assert 0 < sae.density < 1
-    sae.density = 0.0
+    sae.density.fill_(0.0)
     assert sae.step(rows(64, 8)).where is not None
     with torch.autocast("cpu"):  # products of two precisions
         assert sae.step(rows(64, 8)).where is None
@@ -121,9 +127,18 @@ def test_evaluation_is_encode_and_decode(name: str) -> None:
     sae = make(name, d_in=8, d_sae=32).train()
     for _ in range(3):
         sae.track_(sae.step(rows(64, 8)))
-    sae.eval().density = 0.0
+    sae.eval().density.fill_(0.0)
     x = rows(64, 8)
     s = sae.step(x)
     assert s.where is not None
     torch.testing.assert_close(s.where.scatter(s.f), sae.encode(x))
     torch.testing.assert_close(sae.norm_out.inverse(s.y_hat, x), sae(x))
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_saved_state_says_which_path_the_next_step_takes(name: str) -> None:
+    sae = make(name, d_in=8, d_sae=32).train()
+    sae.density.fill_(0.01)
+    again = make(name, d_in=8, d_sae=32).train()
+    again.load_state_dict(sae.state_dict())
+    assert again.step(rows(64, 8)).where is not None

@@ -60,6 +60,8 @@ class SAE(nn.Module):
     controller: tuple[str, ...] = ()  # buffers and parameters that stay float32 whatever the model's dtype
     signed: bool = False  # whether codes are of either sign, so that AuxK's are too
     idle: Tensor
+    density: Tensor
+    dense_steps: Tensor
     W_enc: Tensor
     W_dec: Tensor
     b_enc: Tensor
@@ -105,8 +107,10 @@ class SAE(nn.Module):
         self.build_encoder()
         self.b_dec = nn.Parameter(torch.zeros(self.d_out))
         self.W_skip = nn.Parameter(torch.zeros(d_in, self.d_out)) if skip else None
-        self.density, self.steps = 1.0, 0  # what share of the places steps use; dense steps so far
         self.register_buffer("idle", torch.zeros(d_sae, dtype=torch.long))  # rows since a latent last fired
+        # which path a step takes must be the same in a run that continues
+        self.register_buffer("density", torch.ones(()))  # what share of the places steps use
+        self.register_buffer("dense_steps", torch.zeros((), dtype=torch.long))  # steps on the dense path so far
 
     def build_decoder(self) -> None:
         """Make W_dec: random unit rows, or what an archetypal dictionary computes."""
@@ -191,7 +195,8 @@ class SAE(nn.Module):
         """Whether steps use so few places that sparse products are faster: on a CPU, in one precision throughout."""
         hard = self.d_out < SHORT_ROW or self.d_out * self.d_sae > LARGE_DECODER
         easy_hard = (CHOSEN_BELOW, CHOSEN_BELOW_HARD) if products_chosen() else (SPARSE_BELOW, SPARSE_BELOW_HARD)
-        return self.density < easy_hard[hard] and x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        here = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        return here and self.density.item() < easy_hard[hard]
 
     def support(self, pre: Float[Tensor, "b s"]) -> tuple[Support, Float[Tensor, " n"]]:
         """The places outside which codes are zero and pass no gradient on, and the pre-activations there.
@@ -275,11 +280,11 @@ class SAE(nn.Module):
     def measure_(self, s: Step) -> None:
         """Note which share of the places a step uses; on the dense path now and then only, as looking takes time."""
         if s.where is not None:
-            self.density = len(s.where) / (len(s.x) * self.d_sae)
-        elif self.sparse:
-            if self.steps % MEASURE_EVERY == 0:
-                self.density = len(self.support(s.pre)[0]) / s.pre.numel()
-            self.steps += 1
+            self.density.fill_(len(s.where) / (len(s.x) * self.d_sae))
+        elif self.sparse and s.x.device.type == "cpu":
+            if self.dense_steps % MEASURE_EVERY == 0:
+                self.density.fill_(len(self.support(s.pre)[0]) / s.pre.numel())
+            self.dense_steps += 1
 
     @torch.no_grad()
     def project_(self) -> None:
