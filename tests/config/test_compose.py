@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from saelab.config import compose, jobs, options
+from saelab.config import ConfigError, compose, jobs, options
+from saelab.config.compose import of_each_job
 from saelab.config.help import help_text
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -31,6 +32,21 @@ def test_every_job_of_a_sweep(name: str) -> None:
     assert len({tuple(job) for job in todo}) == len(todo)
     for job in todo[:: max(1, len(todo) // 3)]:
         assert compose("train", job).name == name
+
+
+def test_a_setting_that_only_the_models_of_a_sweep_have() -> None:
+    """Before a sweep chooses, the experiment's model stands there, which is a TopK and has no penalty."""
+    asked = ["sweep=variants", "model=relu,gated", "seed=0", "model.sae.l1=2", "name=a.b"]
+    with pytest.raises(ConfigError, match="Unknown key 'model.sae.l1'"):
+        jobs("train", asked)
+    todo = jobs("train", of_each_job(asked))
+    assert [compose("train", job).model.sae.l1 for job in todo] == [2, 2]
+    assert of_each_job(["model.sae.k=1,2", "hydra.sweep.dir=x", "~model.sae.k", "seed=1"]) == [
+        "model.sae.k=1,2",
+        "hydra.sweep.dir=x",
+        "~model.sae.k",
+        "seed=1",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import distributed
 
 from saelab.config.check import ConfigError
-from saelab.config.compose import compose, configs_dir, jobs, set_log_dir, spelt
+from saelab.config.compose import compose, configs_dir, jobs, of_each_job, set_log_dir, spelt
 from saelab.config.help import devices, help_text
 from saelab.config.schema import register
 from saelab.kernels import tune
@@ -102,7 +102,7 @@ def _launch(
     overrides = spelt(overrides)
     multirun = bool({"-m", "--multirun"} & set(flags))
     if not set(flags) & set(FLAGS):
-        todo = jobs(name, overrides) if multirun else [overrides]
+        overrides, todo = (overrides, [overrides]) if not multirun else _jobs(name, overrides)
         configs = [compose(name, job) for job in todo]  # every job is checked before the first begins
         if OmegaConf.select(configs[0], "dry_run"):
             _list_jobs(todo, OmegaConf.select(configs[0], "limit"))
@@ -127,6 +127,17 @@ def _launch(
     if sweep_dir is not None and after_sweep is not None:
         after_sweep(sweep_dir)
     return 1 if failures else 0
+
+
+def _jobs(name: str, overrides: list[str]) -> tuple[list[str], list[list[str]]]:
+    """The overrides as Hydra takes them in a multirun, and those of each job."""
+    try:
+        return overrides, jobs(name, overrides)
+    except ConfigError:
+        settings = of_each_job(overrides)
+        if settings == overrides:
+            raise
+        return settings, jobs(name, settings)
 
 
 def _task(

@@ -69,6 +69,20 @@ def jobs(command: str, overrides: Sequence[str]) -> list[list[str]]:
     return BasicSweeper.split_arguments(parsed, None)[0]
 
 
+def of_each_job(overrides: Sequence[str]) -> list[str]:
+    """Settings as sweeps of one value, which Hydra applies to the jobs alone.
+
+    It applies others to the config before a sweep chooses too, where `model.sae.l1=2` is an unknown key if the model
+    that is swept over has it and the one before does not.
+    """
+    changed = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        setting = "." in key and value and not key.startswith(("hydra.", "~"))
+        changed.append(f"{key}=choice({value})" if setting and not _is_sweep(override) else override)
+    return changed
+
+
 def options(group: str) -> dict[str, str]:
     """The choices of a config group, each with the first comment line of its file."""
     found = {}
