@@ -37,7 +37,7 @@ def test_every_job_of_a_sweep(name: str) -> None:
 def test_a_setting_that_only_the_models_of_a_sweep_have() -> None:
     """Before a sweep chooses, the experiment's model stands there, which is a TopK and has no penalty."""
     asked = ["sweep=variants", "model=relu,gated", "seed=0", "model.sae.l1=2", "name=a.b"]
-    with pytest.raises(ConfigError, match="Unknown key 'model.sae.l1'"):
+    with pytest.raises(ConfigError, match=r"Unknown key 'model\.sae\.l1'"):
         jobs("train", asked)
     todo = jobs("train", of_each_job(asked))
     assert [compose("train", job).model.sae.l1 for job in todo] == [2, 2]
