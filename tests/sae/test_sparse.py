@@ -142,3 +142,21 @@ def test_a_saved_state_says_which_path_the_next_step_takes(name: str) -> None:
     again = make(name, d_in=8, d_sae=32).train()
     again.load_state_dict(sae.state_dict())
     assert again.step(rows(64, 8)).where is not None
+
+
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_rough_choice_has_exact_values(name: str) -> None:
+    """bf16_encode: pre-activations are those of float32 wherever they are kept, and almost all are kept."""
+    exact, rough = make(name, d_in=8, d_sae=32).train(), make(name, d_in=8, d_sae=32, bf16_encode=True).train()
+    rough.load_state_dict(exact.state_dict())
+    for sae in (exact, rough):
+        sae.density.fill_(0.0)
+    x = rows(256, 8)
+    a, b = exact.step(x), rough.step(x)
+    torch.testing.assert_close(b.pre, b.where.gather(exact.preactivate(exact.norm(x))))
+    f, g = a.where.scatter(a.f), b.where.scatter(b.f)
+    assert ((f != 0) != (g != 0)).sum() < 0.05 * (f != 0).sum()
+    same = ((f != 0) == (g != 0)).all(1)
+    torch.testing.assert_close(g[same], f[same])
+    loss_of(rough, b).backward()
+    assert rough.W_enc.grad is not None and rough.W_enc.grad.isfinite().all()

@@ -24,8 +24,10 @@ def concept_paths(
         raise ValueError(f"min_act={min_act} must be positive: a latent that does not fire is on no path")
     valid = codes >= min_act
     if rule == "top_k":
-        best = codes.masked_fill(~valid, -torch.inf).sort(dim=1, descending=True, stable=True).indices
-        strong = torch.zeros_like(valid).scatter_(1, best[:, : int(value)], True)
+        f, k = codes.masked_fill(~valid, -torch.inf), min(int(value), codes.shape[1])
+        least = f.topk(k, dim=1).values[:, -1:]
+        above, equal = f > least, f == least
+        strong = above | (equal & (equal.cumsum(1) <= k - above.sum(1, keepdim=True)))
     elif rule == "percentile":
         strong = codes.double() >= percentiles(codes, valid, value)[:, None]
     elif rule == "std":

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional as F
 
-from saelab.analysis.concepts import best_latents, univariate
+from saelab.analysis.concept_scores import Scored
+from saelab.analysis.concepts import best_latents
 from saelab.data.source import Family
 
 Row = dict[str, Any]
@@ -34,12 +34,7 @@ def code_statistics(codes: Float[Tensor, "n s"]) -> tuple[Float[Tensor, " s"], F
 
 
 def concepts_table(
-    *,
-    codes: Float[Tensor, "n s"],
-    labels: Mapping[str, Tensor],
-    families: Mapping[str, Family],
-    probe_rows: Mapping[str, Iterable[Mapping[str, Any]]],
-    seed: int = 0,
+    scored: Mapping[str, Scored], *, probe_rows: Mapping[str, Iterable[Mapping[str, Any]]]
 ) -> list[Row]:
     """Per concept: its best latent, scored on held-out rows, beside what linear probes reach.
 
@@ -53,13 +48,10 @@ def concepts_table(
         if row["split"] == "test"
     }
     table = []
-    for family, names in class_families(families).items():
-        labelled = labels[family] >= 0
-        y, f = labels[family][labelled].long(), codes[labelled]
-        onehot = F.one_hot(y, len(names)).bool()
-        best = best_latents(univariate(f, onehot, train=random_half(len(y), seed).to(f.device)), positive_only=True)
-        for c, concept in enumerate(names):
-            row: Row = {"family": family, "concept": concept, "n": int(onehot[:, c].sum())}
+    for family, s in scored.items():
+        best = best_latents(s.scores, positive_only=True)
+        for c, concept in enumerate(s.classes):
+            row: Row = {"family": family, "concept": concept, "n": int(s.onehot[:, c].sum())}
             row |= {"best_latent": int(best.latent[c]), "best_latent_auc": float(best.auc[c])}
             row |= {"best_latent_density": float(best.density[c])}
             for metric in ("auc", "f1"):
@@ -72,13 +64,6 @@ def concepts_table(
 def class_families(families: Mapping[str, Family]) -> dict[str, tuple[str, ...]]:
     """The families that name classes; continuous factors have no concepts to detect."""
     return {name: family.classes for name, family in families.items() if family.classes}
-
-
-def random_half(n: int, seed: int) -> Bool[Tensor, " n"]:
-    """A mask of n // 2 rows, the same for the same seed."""
-    mask = torch.zeros(n, dtype=torch.bool)
-    mask[torch.randperm(n, generator=torch.Generator().manual_seed(seed))[: n // 2]] = True
-    return mask
 
 
 def confusion_table(*, predicted: Int[Tensor, " n"], target: Int[Tensor, " n"], classes: Sequence[str]) -> list[Row]:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from saelab.kernels import Support, decode, encode, encode_all, products_chosen
+from saelab.kernels import Support, decode, encode, encode_all, products_at, products_chosen
 from saelab.sae.archetypal import Archetypes, matched_encoder
 from saelab.sae.auxk import auxk_loss
 from saelab.sae.ghost import ghost_loss
@@ -55,6 +55,9 @@ class SAE(nn.Module):
         ghost: weight of ghost gradients; 0 turns them off.
         reanimate: weight of a term that raises the pre-activations of dead latents until they fire again.
         dead_after: a latent that has not fired for so many rows counts as dead for AuxK, ghosts and reanimation.
+        bf16_encode: on the sparse path, choose the places of codes by a product of factors rounded to bfloat16; the
+            pre-activations there are then computed again in full. A place whose pre-activation is within rounding (a
+            part in 256) of the boundary may be missed or taken.
     """
 
     controller: tuple[str, ...] = ()  # buffers and parameters that stay float32 whatever the model's dtype
@@ -84,6 +87,7 @@ class SAE(nn.Module):
         ghost: float = 0.0,
         reanimate: float = 0.0,
         dead_after: int = 10_000,
+        bf16_encode: bool = False,
     ) -> None:
         super().__init__()
         self.transcoder, self.d_in, self.d_sae, self.d_out = d_out is not None, d_in, d_sae, d_out or d_in
@@ -99,7 +103,7 @@ class SAE(nn.Module):
                 raise ValueError(f"{name}={value} must not be negative; 0 turns it off.")
         self.decoder, self.b_dec_init, self.start_l0 = decoder, b_dec_init, min(start_l0, d_sae)
         self.aux_k, self.aux_coef, self.ghost = aux_k, aux_coef, ghost
-        self.reanimate, self.dead_after = reanimate, dead_after
+        self.reanimate, self.dead_after, self.bf16_encode = reanimate, dead_after, bf16_encode
         self.norm = Normalizer(normalize, d_in)
         self.norm_target = Normalizer(normalize, self.d_out) if self.transcoder else None
         self.points, self.delta = points, delta
@@ -213,9 +217,17 @@ class SAE(nn.Module):
         """The same pre-activations and codes, values and gradients, where codes may be; only the product is dense."""
         with torch.no_grad():
             rows = x if self.origin is None else x - self.origin
-            where, pre = self.support(torch.addmm(self.b_enc, rows, self.W_enc))
+            where, pre = self.support(self.roughly(rows))
+            if self.bf16_encode:
+                pre = products_at(where, rows, self.W_enc.T) + self.b_enc[where.latent]
         pre = encode(pre, rows, self.W_enc, self.b_enc, self.origin, where)
         return pre, self.activate_at(pre, where), where
+
+    def roughly(self, rows: Float[Tensor, "b i"]) -> Float[Tensor, "b s"]:
+        """The pre-activations of centred rows, as exact as choosing among them needs."""
+        if not self.bf16_encode:
+            return torch.addmm(self.b_enc, rows, self.W_enc)
+        return torch.addmm(self.b_enc.bfloat16(), rows.bfloat16(), self.W_enc.bfloat16())
 
     def pre_of(self, s: Step, latents: Int[Tensor, " n"]) -> Float[Tensor, "b n"]:
         """The pre-activations of some latents; computed for these alone where the step has kept but a few."""

@@ -66,7 +66,7 @@ class BatchTopK(SAE):
         return batch_top(pre, min(int(self.k * len(pre)), pre.numel())) if self.training else above(pre, self.threshold)
 
     def activate_at(self, pre: Float[Tensor, " n"], where: Support) -> Float[Tensor, " n"]:
-        return pre
+        return pre.relu()
 
     def facts(self) -> dict[str, Tensor]:
         return {"threshold": self.threshold}

@@ -50,7 +50,7 @@ class ReLU(SAE):
         return above(pre, 0.0)
 
     def activate_at(self, pre: Float[Tensor, " n"], where: Support) -> Float[Tensor, " n"]:
-        return pre
+        return pre.relu()
 
     def losses(self, s: Step) -> dict[str, Tensor]:
         return super().losses(s) | {"sparsity": self.sparsity(s)}

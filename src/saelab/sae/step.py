@@ -96,3 +96,4 @@ class Common(Sizes, total=False):
     ghost: float
     reanimate: float
     dead_after: int
+    bf16_encode: bool
