@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from saelab.analysis.arrays import examples_arrays, latents_arrays, pixels
+from saelab.analysis.concept_scores import score_families
 from saelab.analysis.save import write_csv, write_npz
 from saelab.analysis.tables import (
+    class_families,
     code_statistics,
     concepts_table,
     confusion_table,
@@ -39,12 +41,8 @@ FAMILIES = {"digit": Family(classes=("a", "b", "c")), "speed": Family(factors=("
 def test_concepts_table_finds_the_planted_latents():
     codes, y = planted()
     y[:5] = -1  # unlabelled
-    rows = concepts_table(
-        codes=codes,
-        labels={"digit": y},
-        families=FAMILIES,
-        probe_rows={"raw": probe_rows(0.8), "codes": probe_rows(0.7)},
-    )
+    scored = score_families(codes=codes, labels={"digit": y}, classes=class_families(FAMILIES))
+    rows = concepts_table(scored, probe_rows={"raw": probe_rows(0.8), "codes": probe_rows(0.7)})
     assert [r["best_latent"] for r in rows] == [0, 1, 2]
     assert [r["best_latent_auc"] for r in rows] == [1, 1, 1]
     assert sum(r["n"] for r in rows) == 85
@@ -73,7 +71,9 @@ def test_probe_tables():
 def test_examples_and_gallery_arrays(tmp_path):
     codes, y = planted()
     images = torch.rand(90, 1, 4, 4)
-    rows = concepts_table(codes=codes, labels={"digit": y}, families=FAMILIES, probe_rows={})
+    rows = concepts_table(
+        score_families(codes=codes, labels={"digit": y}, classes=class_families(FAMILIES)), probe_rows={}
+    )
     arrays = latents_arrays(
         codes=codes,
         concepts=rows,

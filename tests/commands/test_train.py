@@ -6,6 +6,7 @@ import csv
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -53,6 +54,25 @@ def test_a_run_leaves_what_it_should(quickstart: Path) -> None:
         assert (path / f"figures/{figure}.csv").exists()
 
 
+def test_concepts_are_scored_and_counted_alike_in_every_file(quickstart: Path) -> None:
+    path = only_run(quickstart, "quickstart")
+    metrics = read(path / "metrics.json")
+    with np.load(path / "figures/concept_scores.npz") as arrays:
+        assert arrays["digit/train"].shape == arrays["digit/test"].shape == arrays["digit/sign"].shape == (512, 10)
+        assert arrays["digit/classes"].tolist() == list("0123456789")
+        assert metrics["concepts/dead"] == pytest.approx(1 - arrays["alive"].mean())
+        assert arrays["density"].sum() == pytest.approx(metrics["test/l0"], rel=1e-5)
+    rows = list(csv.DictReader((path / "figures/concepts.csv").open()))
+    for name in ("recovered", "detected"):
+        assert metrics[f"concepts/digit/{name}"] == sum(int(row[name]) for row in rows)
+    for row in rows:
+        assert float(row["best_auc_low"]) <= float(row["best_auc"]) <= float(row["best_auc_high"])
+    for name in ("coverage", "selective", "mean_best_auc", "redundancy", "entropy"):
+        assert metrics[f"concepts/digit/{name}"] > 0
+    for name in ("W_enc_stable_rank", "W_dec_stable_rank", "shared_neurons"):
+        assert 0 < metrics[f"concepts/{name}"] < 512
+
+
 def test_curves_have_every_step_and_split(quickstart: Path) -> None:
     rows = list(csv.DictReader((only_run(quickstart, "quickstart") / "metrics.csv").open()))
     steps = [int(row["step"]) for row in rows]
@@ -75,13 +95,26 @@ def test_the_saved_sae_is_the_one_that_was_tested(quickstart: Path) -> None:
 
 
 def test_the_second_time_base_and_store_are_found(quickstart: Path) -> None:
-    done = run("train", *TINY, *TINY_BASE, "name=again", "model.sae.k=8", "probe=null", "report=false", logs=quickstart)
+    done = run(
+        "train",
+        *TINY,
+        *TINY_BASE,
+        "name=again",
+        "model.sae.k=8",
+        "probe=null",
+        "report=false",
+        "concepts=null",
+        logs=quickstart,
+    )
     assert "base   found" in done.stdout
     assert "store  found" in done.stdout
     assert len(list((quickstart / "stores").iterdir())) == 1
     path = only_run(quickstart, "again")
     assert not (path / "report.html").exists()
-    assert read(path / "metrics.json")["test/l0"] <= 8
+    metrics = read(path / "metrics.json")
+    assert metrics["test/l0"] <= 8
+    assert not any("concepts" in name for name in metrics)
+    assert not list(path.glob("figures/concept*"))
 
 
 def test_what_does_not_change_content_does_not_change_the_hash(quickstart: Path) -> None:

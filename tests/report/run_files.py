@@ -7,6 +7,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from saelab.analysis.arrays import examples_arrays, latents_arrays
+from saelab.analysis.concept_scores import recovery_rows, score_families
 from saelab.analysis.save import write_csv, write_npz
 from saelab.analysis.tables import (
     code_statistics,
@@ -78,7 +79,9 @@ def sae_run(path: Path) -> Path:
 
     density, mean_active = code_statistics(codes)
     norm = torch.ones(40)
-    concepts = concepts_table(codes=codes, labels={"digit": y}, families=FAMILIES, probe_rows=probes)
+    scored = score_families(codes=codes, labels={"digit": y}, classes={"digit": CLASSES})
+    more = recovery_rows(scored, resamples=20)
+    concepts = [a | b for a, b in zip(concepts_table(scored, probe_rows=probes), more, strict=True)]
     figures = path / "figures"
     write_csv(figures / "density.csv", density_table(density=density, mean_active=mean_active, decoder_norm=norm))
     write_csv(figures / "probes.csv", probe_table(probes))

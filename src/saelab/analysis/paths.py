@@ -20,6 +20,8 @@ def concept_paths(
     linear between them.  std: f_i >= mean + `value` population standard deviations of the valid.
     absolute: f_i >= `value`.  A row without a valid latent has an empty path.
     """
+    if rule == "top_k" and value < 1:
+        raise ValueError(f"value={value} latents make no path: at least 1")
     if min_act <= 0:
         raise ValueError(f"min_act={min_act} must be positive: a latent that does not fire is on no path")
     valid = codes >= min_act

@@ -33,9 +33,7 @@ def code_statistics(codes: Float[Tensor, "n s"]) -> tuple[Float[Tensor, " s"], F
     return fired.double() / len(codes), codes.sum(0).double() / fired.clamp(min=1)
 
 
-def concepts_table(
-    scored: Mapping[str, Scored], *, probe_rows: Mapping[str, Iterable[Mapping[str, Any]]]
-) -> list[Row]:
+def concepts_table(scored: Mapping[str, Scored], *, probe_rows: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Row]:
     """Per concept: its best latent, scored on held-out rows, beside what linear probes reach.
 
     The best latent is one that is more active on the concept, chosen on half of the labelled rows and scored on the

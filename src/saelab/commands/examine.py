@@ -10,9 +10,18 @@ from omegaconf import DictConfig
 from rich.console import Console
 from torch import Tensor
 
+from saelab.analysis.concept_scores import score_families
 from saelab.analysis.save import write_csv, write_npz
 from saelab.analysis.splice import scores_without, splice_scores
-from saelab.analysis.tables import concepts_table, confusion_table, density_table, probe_metrics, probe_table
+from saelab.analysis.tables import (
+    class_families,
+    concepts_table,
+    confusion_table,
+    density_table,
+    probe_metrics,
+    probe_table,
+)
+from saelab.commands.concepts import examine_concepts
 from saelab.commands.feed import Feed
 from saelab.commands.galleries import SPLIT, at_site, contact_sheet, examples, latents, target_classes
 from saelab.commands.shared import once
@@ -52,6 +61,7 @@ def examine_sae(cfg: DictConfig, run: Run, module: SAEModule, given: Feed) -> Me
     metrics = _recovered(cfg, sae, given) | examine_truth(run, sae, given, table["density"].cpu())
     sample = Sample(given, sae)
     pictures = given.source if given.source is not None and not given.source.vectors else None
+    rows_of = {}
     if cfg.probe is not None and sample.families:
         with Console().status("probing"):
             rows_of = {
@@ -60,9 +70,17 @@ def examine_sae(cfg: DictConfig, run: Run, module: SAEModule, given: Feed) -> Me
             }
         write_csv(figures / "probes.csv", probe_table(rows_of))
         metrics |= probe_metrics(rows_of)
-        concepts = concepts_table(
-            codes=sample.codes, labels=sample.labels, families=sample.families, probe_rows=rows_of, seed=cfg.seed
-        )
+    classes = class_families(sample.families)
+    if classes and (rows_of or cfg.concepts is not None):
+        with Console().status("scoring latents as detectors"):
+            scored = score_families(
+                codes=sample.codes, labels=sample.labels, classes=classes, seed=cfg.seed, groups=sample.groups
+            )
+            concepts = concepts_table(scored, probe_rows=rows_of)
+            if cfg.concepts is not None:
+                found, more = examine_concepts(run, sae, scored, cfg.concepts)
+                concepts = [row | also for row, also in zip(concepts, more, strict=True)]
+                metrics |= found
         write_csv(figures / "concepts.csv", concepts)
         if pictures is not None and any(row["best_latent"] >= 0 for row in concepts):
             write_npz(figures / "latents.npz", latents(sample, pictures, concepts))
@@ -92,6 +110,7 @@ class Sample:
         chosen = slice(0, MAX_ROWS)
         self.x = store.read(SPLIT, given.site, chosen)
         self.item = store.index(SPLIT).item[chosen]
+        self.groups = self.item if len(self.item.unique()) < len(self.item) else None  # of rows that are one image's
         self.labels = {name: y[chosen] for name, y in store.labels(SPLIT).items()}
         known = families(store, given.source)
         self.families = {n: f for n, f in known.items() if n in self.labels and (f.classes or f.factors)}
@@ -117,8 +136,7 @@ def families(store: Store, source: Source | None) -> dict[str, Family]:
 
 def _probe(config: DictConfig, sample: Sample, features: Tensor) -> list[dict[str, Any]]:
     module: ProbeModule = instantiate(config, _convert_="all")
-    groups = sample.item if len(sample.item.unique()) < len(sample.item) else None
-    return probe(module=module, features=features, labels=sample.labels, families=sample.families, groups=groups)
+    return probe(module=module, features=features, labels=sample.labels, families=sample.families, groups=sample.groups)
 
 
 def _recovered(cfg: DictConfig, sae: SAE, given: Feed) -> Metrics:

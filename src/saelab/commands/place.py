@@ -25,7 +25,7 @@ def run_recipe(cfg: DictConfig, kind: str) -> dict[str, object]:
         before = {"store": rows_recipe(cfg)}
     else:
         before = {"store": store_recipe(cfg, base_recipe(base_config(cfg)))}
-    after = {"probe": plain(cfg.probe), "sae": cfg.sae}
+    after = {"probe": plain(cfg.probe), "concepts": plain(cfg.concepts), "sae": cfg.sae}
     after |= {"site": cfg.store.site, "target": cfg.store.target} if cfg.store else {"site": None}
     return before | training_recipe(cfg) | after
 

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from saelab.config.check import ConfigError, check, nearest
 from saelab.config.schema import ROOTS, SCHEMAS, register
 
-NULLABLE = ("base", "store", "logger", "experiment", "debug", "sweep")  # groups of which nothing may be chosen
+NULLABLE = ("base", "store", "concepts", "logger", "experiment", "debug", "sweep")  # groups that may be left out
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parents[1]
 

@@ -43,6 +43,18 @@ class StoreConfig:
 
 
 @dataclass
+class Concepts:
+    """Which labelled classes a trained SAE's latents stand for; see configs/concepts/default.yaml."""
+
+    selective: float = 0.85
+    pure: float = 0.95
+    resamples: int = 200
+    ranks: bool = True
+    paths: bool = True
+    top_k: int = 10
+
+
+@dataclass
 class Train:
     """`train` and `extract`: what is needed from inputs to a trained model."""
 
@@ -55,6 +67,7 @@ class Train:
     store: StoreConfig | None = None  # which activations to cache, and how they are served
     model: Any = None  # a ClassifierModule, an SAEModule or a ProbeModule
     probe: Any = None  # linear probes on raw activations and on codes, once the SAE is trained
+    concepts: Concepts | None = None  # each latent as a detector of each labelled class, once the SAE is trained
     trainer: Any = None
     callbacks: dict[str, Any] = field(default_factory=dict)
     logger: dict[str, Any] = field(default_factory=dict)
@@ -121,7 +134,7 @@ ROOTS = {
     "export": Export,
     "import": Import,
 }
-SCHEMAS = {schema.__name__: schema for schema in (Paths, Base, StoreConfig, *ROOTS.values())}
+SCHEMAS = {schema.__name__: schema for schema in (Paths, Base, StoreConfig, Concepts, *ROOTS.values())}
 
 
 def register() -> None:
