@@ -21,7 +21,7 @@ BELOW = {  # a folder may import those it is mapped to, and itself
     "formats": {"sae"},
     "plots": set(),
     "report": {"plots"},
-    "modules": {"sae", "store", "data", "nets", "metrics", "kernels"},
+    "modules": {"analysis", "sae", "store", "data", "nets", "metrics", "kernels"},
     "analysis": {"sae", "store", "data", "nets", "metrics", "kernels"},
     "config": {"run", "kernels"},
     "commands": {

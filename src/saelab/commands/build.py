@@ -107,6 +107,7 @@ def trainer(cfg: DictConfig, run: Run, module: L.LightningModule, *, step: int =
     """
     monitor, mode = getattr(module, "monitor", (None, "min"))
     filled = {"dirpath": str(run.path / "checkpoints"), "monitor": monitor, "mode": mode}
+    filled |= {"save_dir": str(run.path / "figures")}
     callbacks = [_checked(_fill(node, filled), f"callbacks.{name}") for name, node in cfg.callbacks.items() if node]
     filled = {"save_dir": str(run.path)}
     loggers: list[Logger] = [_checked(_fill(n, filled), f"logger.{k}") for k, n in (cfg.logger or {}).items() if n]
@@ -117,6 +118,7 @@ def trainer(cfg: DictConfig, run: Run, module: L.LightningModule, *, step: int =
 def pack_trainer(cfg: DictConfig, runs: Sequence[Run], *, step: int = 0) -> L.Trainer:
     """The trainer of a pack: what it logs and saves goes to the directories of its members."""
     folders, folder = [run.path / "checkpoints" for run in runs], runs[0].path.parent / "checkpoints"
+    shared: dict[str, Any] = {"dirpath": str(folder), "save_dir": [str(run.path / "figures") for run in runs]}
     callbacks = []
     for name, node in cfg.callbacks.items():
         if node and "monitor" in list(node):  # which checkpoint is the best is each member's own
@@ -125,7 +127,7 @@ def pack_trainer(cfg: DictConfig, runs: Sequence[Run], *, step: int = 0) -> L.Tr
                 filled = _fill(node, {"dirpath": str(own), "monitor": monitor, "mode": mode})
                 callbacks.append(_checked(_filled(filled, monitor=f"{number}/{filled.monitor}"), f"callbacks.{name}"))
         elif node:
-            callbacks.append(_checked(_fill(node, {"dirpath": str(folder)}), f"callbacks.{name}"))
+            callbacks.append(_checked(_fill(node, shared), f"callbacks.{name}"))
     curves = PackCurves(members=[_curves(run, step) for run in runs])
     return _trainer(cfg, folder, callbacks, [curves], PackCheckpointIO(folders=folders, folder=folder))
 

@@ -127,11 +127,7 @@ def families(store: Store, source: Source | None) -> dict[str, Family]:
     """The label families of a store, with the names of their classes where those are known."""
     if source is not None:
         return dict(source.families)
-    found = {}
-    for name, y in store.labels(SPLIT).items():
-        if not y.is_floating_point() and y.ndim == 1:
-            found[name] = Family(classes=tuple(str(c) for c in range(int(y.max()) + 1)))
-    return found
+    return {name: Family(classes=classes) for name, classes in store.classes(SPLIT).items()}
 
 
 def _probe(config: DictConfig, sample: Sample, features: Tensor) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from saelab.modules.checkpoint import AtomicCheckpointIO
 from saelab.modules.classifier import ClassifierModule
+from saelab.modules.concepts import ConceptDynamics
 from saelab.modules.csv import CurvesLogger
 from saelab.modules.muon import MuonAdam
 from saelab.modules.pack import PackModule
@@ -15,6 +16,7 @@ from saelab.modules.throughput import Throughput
 __all__ = [
     "AtomicCheckpointIO",
     "ClassifierModule",
+    "ConceptDynamics",
     "CurvesLogger",
     "MuonAdam",
     "PackCheckpointIO",

@@ -95,6 +95,15 @@ class Store:
         self.shards(split)
         return self._column(split, "labels") if first in self.meta.files else {}
 
+    def classes(self, split: str) -> dict[str, tuple[str, ...]]:
+        """Per family of class labels the names of its classes; their numbers where the store does not know names."""
+        found: dict[str, tuple[str, ...]] = {}
+        for family, y in self.labels(split).items():
+            if y.ndim == 1 and not y.is_floating_point():
+                names = self.meta.families.get(family, {}).get("names", [])
+                found[family] = tuple(names) or tuple(str(c) for c in range(int(y.max()) + 1))
+        return {family: names for family, names in found.items() if names}
+
     def index(self, split: str) -> Index:
         """Item and position of every row."""
         return Index(**self._column(split, "index"))
