@@ -100,8 +100,8 @@ def test_base_experiment_and_base_group_are_the_same_run() -> None:
     from saelab.commands.feed import base_config
     from saelab.commands.recipe import base_recipe
 
-    for net in ("mlp", "convnet", "vit"):
-        alone = compose("train", [f"experiment=mnist_{net}"])
+    for net in ("mlp", "convnet", "vit", "mnist_cnn"):
+        alone = compose("train", [f"experiment=mnist_{net.removeprefix('mnist_')}"])
         within = compose("train", ["experiment=mnist_topk", f"base={net}"])
         assert base_recipe(alone) == base_recipe(base_config(within))
 

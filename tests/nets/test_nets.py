@@ -19,6 +19,7 @@ def test_parameter_counts() -> None:
     assert count(MLP(n_out=10, hidden_sizes=(512, 512, 256), dropout=0.0)) == 798_474
     assert count(ConvNet(n_out=10)) == 28_522
     assert count(ConvNet(n_out=10, kernel_size=5)) == 61_802
+    assert count(ConvNet(n_out=10, batchnorm=False, dropout=0.0, pool="none")) == 421_642
     assert count(ViT(n_out=10)) == 803_338
 
 
@@ -39,6 +40,9 @@ def test_sites() -> None:
     assert mlp["net.3"] == (2, 512)
     assert mlp["net.6"] == (2, 10)
     assert list_sites(ConvNet(n_out=10).eval(), x)["features"] == (2, 64, 7, 7)
+    assert list_sites(ConvNet(n_out=10, pool="none").eval(), x)["head.3:in"] == (2, 128)
+    wide = ConvNet(n_out=10, input_shape=(3, 20, 36), pool="none").eval()
+    assert wide(torch.randn(2, 3, 20, 36)).shape == (2, 10)
     vit = list_sites(ViT(n_out=10).eval(), x)
     assert vit["blocks.3"] == vit["norm"] == (2, 50, 128)
 
