@@ -45,9 +45,13 @@ type: $(STAMP)  ## pyright
 
 ci: test lint type  ## what a change must pass
 
-bench: $(STAMP)  ## throughput of sources and stores, beside plain references
+bench: $(STAMP)  ## speed of sources, stores, concept scores, whole runs and training steps
 	$(BIN)/python benchmarks/data.py
 	$(BIN)/python benchmarks/store.py
+	$(BIN)/python benchmarks/concepts.py
+	$(BIN)/python benchmarks/loop.py
+	$(or $(wildcard $(PEERS)/bin/python),$(BIN)/python) benchmarks/steps.py
+	$(BIN)/python benchmarks/step_figures.py
 
 clean:  ## remove the environment and caches; logs/ stays
 	rm -rf $(VENV) $(PEERS) .pytest_cache .ruff_cache .hypothesis dist build

@@ -1,4 +1,4 @@
-"""One training step of other libraries, as their own trainers take it, for `steps.py --peers`.
+"""One training step of other libraries, as their own trainers take it, for `steps.py`.
 
 Each is the library's own code: its forward pass and loss, backward, clipping and projection where its trainer does
 these, its optimiser, and its count of what has fired. Logging and schedules are left out. `make test-peers` makes the
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 from unittest import mock
 
@@ -22,10 +23,12 @@ LR, LEVELS, L1 = 1e-5, (1 / 8, 1 / 4, 1 / 2, 1.0), 1.0
 
 
 def peers(variant: str, d: int, n: int, k: int) -> dict[str, Callable[[], Step]]:
-    """What makes the step of each library that has this variant."""
+    """What makes the step of each library that is installed and has this variant."""
     libraries = (sae_lens, dictionary_learning, overcomplete, sparsify)
     found = {}
     for library in libraries:
+        if find_spec(library.__name__) is None:
+            continue
         made = library(variant.removesuffix("_dense"), d, n, k)
         if made is not None:
             found[library.__name__.replace("_", "-")] = made

@@ -1,7 +1,7 @@
 """How near a whole training step comes to the dense limit: ours, and other libraries' in the same process.
 
-    make bench                                                       (ours)
-    .venv-peers/bin/python benchmarks/steps.py --peers --memory --scaling      (after `make test-peers`; half an hour)
+    make bench                            (beside those that are installed: `make test-peers` installs four)
+    python benchmarks/steps.py --memory   (and then --scaling; with the four, half an hour each)
 
 The dense-limit ratio of a step is (10 B d n / the machine's own rate on the encoder's product) / its time. A dense step
 is five products of 2 B d n operations, so code that spends its time on nothing else reaches 1; only what leaves
@@ -12,14 +12,15 @@ count of what has fired. Inputs are random normal; weights hardly move (lr 1e-5)
 Freed memory is kept for all (`saelab.kernels.tune`). Products are what each library gets: ours has those that
 `saelab.kernels.tune` chooses, as in its programs; "as shipped" is ours without.
 
-`--memory` adds the peak memory that three steps take in a process of their own, above its imports (Linux).
-`--scaling` measures TopK over widths and batch sizes. Writes `benchmarks/results/steps.json` and figures beside it.
+`--memory` measures the peak memory that three steps take in a process of their own, above its imports (Linux);
+`--scaling` TopK over widths and batch sizes. Adds to `benchmarks/results/steps.json`; `step_figures.py` draws it.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import os
 import platform
@@ -92,11 +93,14 @@ def ours(variant: str, d: int, n: int, x: Tensor) -> Step:
 
 def with_chosen_products(step: Step) -> Step:
     """The step, with products as they are in our programs, and as shipped again after it."""
+    matmul = torch.backends.mkldnn.matmul
+    choose_products()
+    chosen, matmul.fp32_precision = matmul.fp32_precision, "none"
 
     def run(x: Tensor) -> None:
-        choose_products()
+        matmul.fp32_precision = chosen
         step(x)
-        torch.backends.mkldnn.matmul.fp32_precision = "none"
+        matmul.fp32_precision = "none"
 
     return run
 
@@ -165,18 +169,48 @@ def memory_mb(what: str) -> float:
     return int(next(line for line in lines if line.startswith(what)).split()[1]) / 2**10
 
 
-def rows_of(
-    variant: str, d: int, n: int, batch: int, *, peers: bool, rounds: int, memory: bool
-) -> list[dict[str, Any]]:
-    """One cell of the table, a row a library."""
+class Results:
+    """The file of results: each cell replaces what was found for it before, and is written at once."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self.path = path
+        machine = {"cores": os.cpu_count(), "threads": threads, "machine": platform.machine()}
+        self.machine = machine | {"torch": torch.__version__, "cpu": cpu_name()}
+        before = json.loads(path.read_text()) if path.exists() else {}
+        same = before.get("machine") == self.machine  # what another machine found is not mixed with this one's
+        self.tables: dict[str, list[dict[str, Any]]] = {t: before[t] if same else [] for t in ("rows", "scaling")}
+
+    def add(self, table: str, cell: dict[str, Any], **found: float) -> None:
+        rows = self.tables[table]
+        row = next((r for r in rows if cell.items() <= r.items()), None)
+        if row is None:
+            rows.append(row := dict(cell))
+        row.update(found)
+        self.path.write_text(json.dumps({"machine": self.machine, **self.tables}, indent=1) + "\n")
+        print(json.dumps(row), flush=True)
+
+
+def cpu_name() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def cell_of(library: str, variant: str, d: int, n: int, batch: int) -> dict[str, Any]:
+    """What tells a row from the others."""
+    k = {"relu": RELU_L0, "relu_dense": n // 2}.get(variant, K)
+    return {"library": library, "variant": variant, "d_in": d, "d_sae": n, "batch": batch, "k": k}
+
+
+def speeds(results: Results, table: str, variant: str, size: tuple[int, int, int], *, peers: bool, rounds: int) -> None:
+    """The steps of one cell, side by side."""
+    d, n, batch = size
     x = inputs(d, batch)
     steps = {name: make() for name, make in makers(variant, d, n, x, peers=peers).items()}
-    found = measure(steps, x, n, rounds)
+    for name, found in measure(steps, x, n, rounds).items():
+        results.add(table, cell_of(name, variant, *size), **found)
     del steps
     gc.collect()
-    where = {"variant": variant, "d_in": d, "d_sae": n, "batch": batch, "k": RELU_L0 if variant == "relu" else K}
-    used = {name: {"peak_mb": round(peak_mb(name, variant, d, n, batch))} if memory else {} for name in found}
-    return [{"library": name, **where, **figures, **used[name]} for name, figures in found.items()]
 
 
 def show(rows: list[dict[str, Any]], variants: list[str], sizes: list[str]) -> None:
@@ -201,9 +235,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--variants", nargs="+", default=list(GOALS), choices=list(GOALS))
-    parser.add_argument("--peers", action="store_true", help="other libraries too, where they are installed")
-    parser.add_argument("--memory", action="store_true", help="peak memory of each")
-    parser.add_argument("--scaling", action="store_true", help="TopK over widths and batch sizes")
+    parser.add_argument("--ours", action="store_true", help="leave other libraries out")
+    parser.add_argument("--memory", action="store_true", help="peak memory of each instead")
+    parser.add_argument("--scaling", action="store_true", help="TopK over widths and batch sizes instead")
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
@@ -211,28 +245,22 @@ def main() -> None:
     if asked.one:
         one(*asked.one[:2], *map(int, asked.one[2:]))
         return
-    options = {"peers": asked.peers, "rounds": asked.rounds}
-    rows: list[dict[str, Any]] = []
-    for size in asked.sizes:
-        for variant in asked.variants:
-            rows += rows_of(variant, *SIZES[size], **options, memory=asked.memory)
-            print(json.dumps(rows[-1]), flush=True)
-    show(rows, asked.variants, asked.sizes)
-    scaling: list[dict[str, Any]] = []
+    results = Results(ROOT / "benchmarks/results/steps.json", asked.threads)
+    options = {"peers": not asked.ours, "rounds": asked.rounds}
     if asked.scaling:
         d, n, batch = SCALED
-        cells = {(width, batch) for width in WIDTHS} | {(n, size) for size in BATCHES}
-        for width, size in sorted(cells):
-            scaling += rows_of("topk", d, width, size, peers=asked.peers, rounds=3, memory=False)
-            print(json.dumps(scaling[-1]), flush=True)
-    machine = {
-        "cores": os.cpu_count(),
-        "threads": asked.threads,
-        "machine": platform.machine(),
-        "torch": torch.__version__,
-    }
-    out = ROOT / "benchmarks/results/steps.json"
-    out.write_text(json.dumps({"machine": machine, "rows": rows, "scaling": scaling}, indent=1) + "\n")
+        for width, size in sorted({(width, batch) for width in WIDTHS} | {(n, size) for size in BATCHES}):
+            speeds(results, "scaling", "topk", (d, width, size), **options)
+        return
+    for size, variant in itertools.product(asked.sizes, asked.variants):
+        if not asked.memory:
+            speeds(results, "rows", variant, SIZES[size], **options)
+            continue
+        for name in makers(variant, *SIZES[size][:2], torch.empty(0), peers=not asked.ours):
+            used = round(peak_mb(name, variant, *SIZES[size]))
+            results.add("rows", cell_of(name, variant, *SIZES[size]), peak_mb=used)
+    if not asked.memory:
+        show(results.tables["rows"], asked.variants, asked.sizes)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,14 @@ def test_chosen_products_are_as_exact(shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.usefixtures("as_shipped")
+@pytest.mark.skipif(
+    not process._amd() or torch.backends.cpu.get_cpu_capability() != "AVX512", reason="an AMD processor with AVX-512"
+)
+def test_onednn_is_chosen_on_amd() -> None:
+    assert process.choose_products() and process.products_chosen()
+
+
+@pytest.mark.usefixtures("as_shipped")
 def test_products_that_are_less_exact_are_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_amd", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")

@@ -9,8 +9,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+from saelab.commands.studies import studies
 from saelab.config import ConfigError, command
-from saelab.report import compare, join_tables, page
+from saelab.report import compare, join_tables, page, tabulate
 
 
 @command("report")
@@ -37,4 +38,7 @@ def _compare(cfg: DictConfig) -> Path:
     sweeps = [path / "sweep.csv" for path in paths if (path / "sweep.csv").exists()]
     if not found and not sweeps:
         raise ConfigError(f"runs='{cfg.runs}' matches no directory of a run or of a sweep.")
-    return compare([], out, table=join_tables(sweeps, out.with_suffix(".csv"))) if sweeps else compare(found, out)
+    table = out.with_suffix(".csv")
+    join_tables(sweeps, table) if sweeps else tabulate(found, table)
+    studies(table)
+    return compare([], out, table=table)

@@ -68,4 +68,9 @@ def truth_of(source: Source) -> Truth | None:
     def codes(split: str, index: Index) -> Tensor:
         return source.batch(split, index.item).parts["sparse"].cpu()
 
-    return Truth(source.dictionary.cpu(), codes)
+    def dense(split: str, index: Index) -> Tensor:
+        return source.batch(split, index.item).parts["dense"].cpu()
+
+    if source.dense_basis is None or not len(source.dense_basis):
+        return Truth(source.dictionary.cpu(), codes)
+    return Truth(source.dictionary.cpu(), codes, source.dense_basis.cpu(), dense)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from saelab.commands.outcome import shown
+from saelab.commands.studies import studies
 from saelab.report import compare
 from saelab.run import Run
 
@@ -18,7 +19,7 @@ HEADLINES = ("test/ev", "test/l0", "test/dead", "truth/mcc", "truth/f1", "test/a
 
 
 def summarise(sweep_dir: Path) -> None:
-    """Write `sweep.csv` and the comparison page from what the jobs left, and show both."""
+    """Write `sweep.csv`, studies of it and the comparison page from what the jobs left, and show both."""
     rows = [_row(path) for path in sorted(sweep_dir.glob("[0-9]*")) if (path / "run.json").exists()]
     if not rows:
         return
@@ -30,6 +31,7 @@ def summarise(sweep_dir: Path) -> None:
     _show(rows, sweep_dir)
     finished = [sweep_dir / row["job"] for row in rows if row["status"] == "finished"]
     if len(finished) > 1:
+        studies(sweep_dir / "sweep.csv")
         page = compare(finished, sweep_dir / "report.html", table=sweep_dir / "sweep.csv")
         console.print(f"report     {shown(page)}")
 

@@ -42,7 +42,8 @@ class Source(L.LightningDataModule):
     A subclass sets `input_shape`, `splits`, `families`, `n_out` and writes `size` and `batch`. `batch` is a pure
     function of (seed, split, index, epoch): the same item whatever the batch size, the order, or the device. Only
     `train` changes from epoch to epoch; every other split is the same for ever. Vectors that are sums of known
-    directions have these in `dictionary`, and their codes in the part `sparse`.
+    directions have these in `dictionary`, and their codes in the part `sparse`; what is dense in them is the part
+    `dense` @ `dense_basis`.
 
     How items are batched is no part of what they are: the command sets `batch_size`, the rows of one batch over all
     ranks. `loader` serves any split, so a split of the source's own (`test_unseen`) is one call away.
@@ -57,6 +58,7 @@ class Source(L.LightningDataModule):
     seed: int
     device: torch.device
     dictionary: Tensor | None = None  # [n_features, d]
+    dense_basis: Tensor | None = None  # [k, d], orthonormal rows
 
     def size(self, split: str) -> int:
         """Number of items in a split."""

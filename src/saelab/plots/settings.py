@@ -33,7 +33,20 @@ TITLES = {
     "truth/found": "True features found",
     "truth/shrinkage": "Amplitude kept",
 }
-SHARES = ("ev", "dead", "acc", "f1", "auc", "r2", "precision", "recall", "uniqueness", "found")
+OF_CONCEPTS = {
+    "recovered": "{} concepts recovered",
+    "detected": "{} concepts detected",
+    "selective": "Latents selective for a {}",
+    "mean_best_auc": "Mean best AUC of latents ({})",
+    "coverage": "{} concepts that are a latent's best",
+    "redundancy": "Latents of the most frequent {}",
+    "entropy": "Entropy of best {}s, nats",
+    "W_enc_stable_rank": "Stable rank of the encoder",
+    "W_dec_stable_rank": "Stable rank of the decoder",
+    "shared_neurons": "Latents that two concepts share",
+}
+COUNTS = ("recovered", "detected", "coverage", "redundancy", "shared_neurons")
+SHARES = ("ev", "dead", "acc", "f1", "auc", "r2", "precision", "recall", "uniqueness", "found", "selective")
 
 
 class Scale(NamedTuple):
@@ -82,7 +95,8 @@ class Setting(NamedTuple):
 def scale_of(metric: str) -> Scale:
     kind = metric.rpartition("/")[2]
     share = kind in SHARES or kind.endswith(("_acc", "_recovered", "_ev"))
-    return SHARE if share else PER_ROW if kind == "l0" else PLAIN
+    few = kind == "l0" or kind in COUNTS or kind.endswith("_rank")
+    return SHARE if share else PER_ROW if few else PLAIN
 
 
 def written(metric: str) -> Any:
@@ -92,9 +106,11 @@ def written(metric: str) -> Any:
 
 
 def headlines(rows: list[Row]) -> list[str]:
-    """The metrics worth a column: the main ones and the accuracies of probes."""
+    """The metrics worth a column: the main ones, concepts recovered and detected, the accuracies of probes."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return [m for m in SHOWN if m in names] + [m for m in names if m.startswith("probe/") and m.endswith("/acc")]
+    concepts = [m for m in names if m.startswith("concepts/") and m.endswith(("/recovered", "/detected"))]
+    probed = [m for m in names if m.startswith("probe/") and m.endswith("/acc")]
+    return [m for m in SHOWN if m in names] + concepts + probed
 
 
 def varied(rows: list[Row]) -> list[str]:
@@ -143,4 +159,6 @@ def title(metric: str) -> str:
     if metric.startswith("probe/") and metric.count("/") == 3:
         _, features, family, kind = metric.split("/")
         return f"Probed {'accuracy' if kind == 'acc' else kind} of {family} ({features})"
+    if metric.startswith("concepts/") and (words := OF_CONCEPTS.get(metric.rpartition("/")[2])):
+        return words.format(metric.split("/")[1])
     return TITLES.get(metric, metric)

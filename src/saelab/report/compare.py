@@ -12,9 +12,10 @@ from saelab.plots import draw_sweep
 from saelab.plots.read import Row, number, read_rows
 from saelab.plots.settings import Setting, by_setting, headlines, repeat, title, varied
 from saelab.report.compare_findings import best, cell, clear_best, findings, mean
-from saelab.report.facts import Facts, facts
+from saelab.report.facts import facts
 from saelab.report.matched import add_matched
 from saelab.report.page import image, render
+from saelab.report.studies import study_sections
 
 NO_SETTING = ("paths.", "hydra.", "logger.", "callbacks.", "name", "experiment")
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-\d\d")
@@ -23,11 +24,12 @@ TIME = re.compile(r"(\d{4}-\d\d-\d\d)_(\d\d)-(\d\d)-\d\d")
 def compare(runs: Sequence[Path], out: Path, *, table: Path | None = None) -> Path:
     """Write a page comparing runs to `out`, from `sweep.csv` (`table`), or else from the runs' own directories.
 
-    The table and the figure of the latter lie beside the page, under its name.
+    The table and the figure of the latter lie beside the page, under its name. Studies of the table (`sweep/*.csv` of
+    `sweep.csv`) become sections.
     """
     if table is None:
         table = out.with_suffix(".csv")
-        write_table([facts(run) for run in runs], table)
+        tabulate(runs, table)
     rows = read_rows(table)
     if add_matched(rows):
         write_rows(rows, table)
@@ -42,6 +44,7 @@ def compare(runs: Sequence[Path], out: Path, *, table: Path | None = None) -> Pa
         time=time,
         findings=findings(rows, finished, metrics),
         image=image(png) if png else None,
+        studies=study_sections(table.with_suffix("")),
         repeat=repeat(settings),
         settings=varied(rows),
         keys=list(settings[0].keys) if settings else [],
@@ -85,8 +88,9 @@ def means(settings: list[Setting], metrics: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def write_table(runs: list[Facts], path: Path) -> None:
+def tabulate(paths: Sequence[Path], path: Path) -> None:
     """A `sweep.csv` from run directories: the config keys in which they differ, and their final metrics."""
+    runs = [facts(run) for run in paths]
     flat = [flatten(run.config) for run in runs]
     keys = [k for k in dict.fromkeys(k for f in flat for k in f) if not k.startswith(NO_SETTING)]
     differ = [k for k in keys if len({f.get(k, "") for f in flat}) > 1]

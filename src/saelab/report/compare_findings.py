@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from saelab.plots.read import Row, number
-from saelab.plots.settings import Setting, by_setting, repeat, roles, title, varied
+from saelab.plots.settings import COUNTS, Setting, by_setting, repeat, roles, title, varied
 from saelab.report.words import MISSING, count, figure, per_row, percent, together
 
 LOWER = ("loss", "dead", "mse")  # is better
@@ -17,7 +17,7 @@ def cell(metric: str, value: float) -> str:
     kind = metric.rpartition("/")[2]
     if math.isnan(value):
         return MISSING
-    return per_row(value) if kind == "l0" else figure(value) if kind in NUMBERS else percent(value)
+    return per_row(value) if kind == "l0" or kind in COUNTS else figure(value) if kind in NUMBERS else percent(value)
 
 
 def mean(setting: Setting, metric: str) -> str:

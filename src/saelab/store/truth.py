@@ -16,11 +16,13 @@ class Truth(NamedTuple):
     """Rows are sums of true directions: `dictionary` `[t, d]` float32, and the codes behind some rows, if known.
 
     codes: split and where its rows came from -> `[n, t]` float32, so that rows are codes @ dictionary and what is not
-    sparse.
+    sparse. Of that, the dense part is dense @ basis, basis `[k, d]` with orthonormal rows, if known.
     """
 
     dictionary: Tensor
     codes: Callable[[str, Index], Tensor] | None
+    basis: Tensor | None = None
+    dense: Callable[[str, Index], Tensor] | None = None
 
 
 def array_truth(array: Path, key: str | None, dictionary: str | None, codes: str | None) -> Truth | None:

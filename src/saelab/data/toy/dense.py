@@ -53,6 +53,21 @@ SHAPES: dict[str, Callable[[Tensor, int], Tensor]] = {
 }
 
 
+WIDTHS = {"torus": 4}  # of shapes whose own width is not 3; that of `ambient_gaussian` is d
+
+
+def width(dense: str, k: int | None, d: int) -> int:
+    """dense_dim; null means the shape's own."""
+    return k if k is not None else d if dense == "ambient_gaussian" else WIDTHS.get(dense, 3)
+
+
+def energy(dense: str, k: int) -> float:
+    """E‖z‖² of a shape in k dimensions."""
+    a, b = 1.5 * math.pi, 4.5 * math.pi  # the ends of the roll's t
+    roll = (a**2 + a * b + b**2) / 3 + 1 / 3
+    return {"uniform": k / 3, "sphere": 1.0, "torus": k / 2, "swiss_roll": roll}.get(dense, float(k))
+
+
 def check_shape(dense: str, k: int, d: int) -> None:
     """Raises ValueError unless the shape exists in k of d dimensions."""
     checks.one_of("dense", dense, tuple(SHAPES))

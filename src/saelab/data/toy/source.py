@@ -10,9 +10,10 @@ from torch import Tensor
 from saelab.data import checks, rng
 from saelab.data.source import Batch, Family, Source
 from saelab.data.toy.amplitude import Kind
-from saelab.data.toy.dense import SHAPES, check_shape, dense_basis
+from saelab.data.toy.dense import SHAPES, check_shape, dense_basis, width
 from saelab.data.toy.dictionary import dictionary, subspace_at
 from saelab.data.toy.grid import product, sparse_product, to_grid
+from saelab.data.toy.sizes import scale_for, sparse_dimensions
 from saelab.data.toy.sparse import Mode, Rates, Sparse
 
 Shape = Literal["uniform", "gaussian", "sphere", "ambient_gaussian", "torus", "swiss_roll", "lowfreq_dct"]
@@ -34,8 +35,10 @@ class Toy(Source):
     amplitude, amplitude_mean, amplitude_std, amplitude_std_spread: see `Amplitude`. scale_by_parent: a child's is
         multiplied by its parent's over the parent's mean.
     decohere: steps that lower overlaps in V. sparse_dim: V spans a random subspace of so many dimensions only.
-    dense: shape of z (`toy.dense`). angle: degrees between its subspace and V's, 0 shared, 90 orthogonal; above 0
-        sparse_dim is at most d - dense_dim, which is also what null means then. null: both are drawn at random.
+    dense: shape of z (`toy.dense`). dense_dim: null is the shape's own, 3, but 4 for a torus and d for one that fills
+        the space. dense_energy: E‖z‖², whatever the shape, in place of dense_scale.
+    angle: degrees between the dense subspace and V's, 0 shared, 90 orthogonal; above 0 sparse_dim is at most
+        d - dense_dim, which is also what null means then. null: both are drawn at random.
 
     Batch.parts: `sparse` s `[b, n_features]`, `dense` z `[b, dense_dim]`. Family `dense`: the factors z. y: which
     features fire, `[b, n_features]`. `rates`: how often each does, exactly. `train` is drawn anew in every epoch.
@@ -77,8 +80,9 @@ class Toy(Source):
         sparse_dim: int | None = None,
         sparse_scale: float = 1.0,
         dense: Shape = "sphere",
-        dense_dim: int = 0,
+        dense_dim: int | None = 0,
         dense_scale: float = 1.0,
+        dense_energy: float | None = None,
         angle: float | None = None,
         noise_std: float = 0.0,
         seed: int = 0,
@@ -93,7 +97,10 @@ class Toy(Source):
         checks.at_least("decohere", decohere, 0)
         checks.at_least("noise_std", noise_std, 0)
         checks.above("dense_scale", dense_scale, 0)
+        dense_dim = width(dense, dense_dim, d)
         check_shape(dense, dense_dim, d)
+        if dense_energy is not None:
+            dense_scale = scale_for(dense_energy, dense, dense_dim, dense_scale)
         if n_features == dense_dim == 0:
             raise ValueError("n_features=0 and dense_dim=0 leave nothing but noise; raise one of them")
         m = sparse_dimensions(d, n_features, dense_dim, sparse_dim, angle)
@@ -151,21 +158,3 @@ class Toy(Source):
         x, s, z, index = (t.to(self.device) for t in (x.float(), s, z, index))
         labels = {"dense": z} if self.families else {}
         return Batch(x, (s > 0).float(), index, labels, {"sparse": s, "dense": z})
-
-
-def sparse_dimensions(d: int, n_features: int, dense_dim: int, sparse_dim: int | None, angle: float | None) -> int:
-    """The dimensions that V spans; ValueError where the angle leaves no room for them."""
-    if sparse_dim is not None:
-        checks.within("sparse_dim", sparse_dim, 1, d)
-    if angle is None:
-        return sparse_dim or d
-    checks.within("angle", angle, 0, 90)
-    if n_features == 0 or dense_dim == 0:
-        raise ValueError(f"angle={angle} is between two parts, but there is only one; set angle to null")
-    room = d - dense_dim if angle > 0 else d
-    if room < 1 or (sparse_dim or 1) > room:
-        raise ValueError(
-            f"angle={angle} needs sparse_dim + dense_dim <= d, but d={d}, dense_dim={dense_dim}, "
-            f"sparse_dim={sparse_dim}; lower one of them, or set angle to null or 0"
-        )
-    return sparse_dim or room
