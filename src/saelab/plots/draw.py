@@ -12,6 +12,7 @@ from saelab.plots.concepts import concepts
 from saelab.plots.confusion import confusion
 from saelab.plots.curves import curves, drawable
 from saelab.plots.density import density
+from saelab.plots.dynamics import emergence, retention
 from saelab.plots.examples import examples
 from saelab.plots.latents import latents
 from saelab.plots.read import read_rows
@@ -36,6 +37,8 @@ DRAWINGS = {
     "latents": Drawing("figures/latents.npz", latents),
     "examples": Drawing("figures/examples.npz", examples),
     "concepts": Drawing("figures/concepts.csv", concepts),
+    "emergence": Drawing("figures/concept_dynamics.csv", emergence),
+    "retention": Drawing("figures/concept_dynamics.csv", retention),
     "confusion": Drawing("figures/confusion.csv", confusion),
 }
 

@@ -25,6 +25,8 @@ class Facts(NamedTuple):
     concepts: list[Row]
     probes: list[Row]
     confusion: list[Row]
+    dynamics: list[Row]
+    looks: list[Row]  # the steps at which dynamics were looked at
 
     @property
     def unfinished(self) -> bool:
@@ -50,6 +52,8 @@ def facts(run: Path) -> Facts:
         concepts=table(run / "figures/concepts.csv"),
         probes=table(run / "figures/probes.csv"),
         confusion=table(run / "figures/confusion.csv"),
+        dynamics=table(run / "figures/concept_dynamics.csv"),
+        looks=table(run / "figures/concept_dynamics_summary.csv"),
     )
 
 

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from saelab.plots.read import number
+from saelab.report.dynamics_findings import dynamics
 from saelab.report.facts import Facts
 from saelab.report.words import count, figure, per_row, percent, together
 
@@ -25,7 +26,7 @@ def findings(run: Facts) -> list[str]:
     """Sentences in the order of the pipeline; those whose numbers are missing are left out."""
     return [
         sentence
-        for part in (reconstruction, truth, splice, classification, readability, regression, selectivity)
+        for part in (reconstruction, truth, splice, classification, readability, regression, selectivity, dynamics)
         if (sentence := part(run))
     ]
 

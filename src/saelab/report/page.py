@@ -40,6 +40,16 @@ SECTIONS = {
         "Linear probes on raw activations and on codes, beside the best single latent, which is chosen on one half of "
         "the rows and scored on the other. Accuracies within two standard errors count as equally good.",
     ),
+    "emergence": (
+        "When each concept comes",
+        "Steps at which a latent is pure, and so recovers its concept (dark), or only selective (pale), on the same "
+        "held-out rows throughout; in order of first appearance, on a logarithmic axis.",
+    ),
+    "retention": (
+        "Which concepts are kept",
+        "AUC of the latent that is best on one half of those rows, scored on the other half. A dot: some latent is "
+        "pure for this concept, which need not be that one.",
+    ),
     "confusion": ("What is taken for what", "Test inputs by true and predicted class; errors are coloured."),
     "source": ("The data", "Inputs with their labels; where inputs are sums, their parts below."),
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from saelab.plots.read import Row, number
 from saelab.report.facts import Facts
 from saelab.report.words import figure, percent
@@ -39,8 +41,22 @@ def concept_rows(run: Facts) -> list[dict[str, str]]:
         | {"best_latent": row["best_latent"] if number(row["best_latent"]) >= 0 else "none alive"}
         | {"density": percent(number(row["best_latent_density"]))}
         | {name: figure(number(row.get(name))) for name in numbers}
+        | {"interval": interval(row), "found": found(row)}
         for row in run.concepts
     ]
+
+
+def interval(row: Row) -> str:
+    """The ends of the 95 % interval of the best AUC, where they were computed."""
+    low, high = number(row.get("best_auc_low")), number(row.get("best_auc_high"))
+    return "" if math.isnan(low) else f"{figure(low)}\N{EN DASH}{figure(high)}"
+
+
+def found(row: Row) -> str:
+    """Whether a latent stands for the concept alone, or detects it among others."""
+    if "recovered" not in row:
+        return ""
+    return "recovered" if row["recovered"] == "1" else "detected" if row["detected"] == "1" else "no"
 
 
 def factor_rows(run: Facts) -> list[dict[str, str]]:
