@@ -1,0 +1,215 @@
+"""What the studies found, in sentences that say what is not significant."""
+
+from __future__ import annotations
+
+import math
+
+from saelab.plots.read import Row, column, number
+from saelab.plots.settings import scale_of, title
+from saelab.report.compare_findings import lower
+from saelab.report.study_tables import SIGNIFICANT, Tables, l0_interval, life, short, unique
+from saelab.report.words import count, percent, together
+
+MOST = 4  # pairs or names that a sentence lists
+
+
+def sparsities(tables: Tables) -> list[str]:
+    """How many concepts are recovered at best, and whether they go all at once."""
+    said = []
+    for (measure,) in unique(tables["sparsity"], "measure"):
+        rows = [row for row in tables["sparsity"] if row["measure"] == measure]
+        if measure.endswith("/recovered"):
+            family = measure.split("/")[1]
+            best, fewest = max(rows, key=mean), min(rows, key=mean)
+            said.append(
+                f"Most {family} concepts are recovered at L0 {short(number(best['l0']))}{of(best)}: {told(best)} of "
+                f"{best['of']}; fewest at L0 {short(number(fewest['l0']))}{of(fewest)}: {told(fewest)}."
+            )
+            said += cliff([row for row in tables.get("cliffs", []) if row["family"] == family])
+    return said
+
+
+def mean(row: Row) -> float:
+    return number(row["mean"])
+
+
+def of(row: Row) -> str:
+    return f" ({row['line']})" if row["line"] else ""
+
+
+def told(row: Row) -> str:
+    """4.7 (3.2 to 6.1), the interval within what is possible."""
+    low, high = max(0.0, number(row["low"])), min(number(row["of"]), number(row["high"]))
+    return f"{mean(row):.1f}" + (f" ({low:.1f} to {high:.1f})" if math.isfinite(number(row["low"])) else "")
+
+
+def cliff(rows: list[Row]) -> list[str]:
+    """Where more than half of the concepts go in one step of the grid, and where the interval says so too."""
+    if not rows:
+        return []
+    family, off = rows[0]["family"], [row for row in rows if row["cliff"] == "True"]
+    worst = max(rows, key=lambda row: number(row["loss"]))
+    step = f"{number(worst['from']):.1f} to {number(worst['to']):.1f} between L0 {short(number(worst['from_l0']))} and "
+    step += f"{short(number(worst['to_l0']))}{of(worst)}"
+    if not off:
+        return [f"There is no cliff: the largest step loses {number(worst['loss']):.1f} of {worst['of']}, {step}."]
+    sure = sum(row["sure"] == "True" for row in off)
+    lines = f"in {count(len(off))} of {count(len(rows), 'line')}" if len(rows) > 1 else "here"
+    doubt = f"the interval over seeds excludes half in {count(sure)} of them" if sure else "no interval excludes half"
+    return [f"{family} concepts fall off a cliff, more than half in one step, {lines} ({doubt}): at worst {step}."]
+
+
+def vanished(tables: Tables) -> list[str]:
+    """Which concepts last longest, and whether runs agree on that."""
+    said = []
+    for (family,) in unique(tables.get("vanishing", []), "family"):
+        rows = [row for row in tables["vanishing"] if row["family"] == family]
+        order = sorted(unique(rows, "family", "concept"), key=lambda concept: life(rows, concept))
+        names = [name for _, name in order]
+        never = [name for name in names if not any(number(r["ever"]) for r in rows if r["concept"] == name)]
+        kept = [name for name in names if name not in never]
+        if kept:
+            first = f"{family} {kept[0]} survives to the sparsest codes and {kept[-1]} vanishes first"
+            if len(kept) == 1:
+                first = f"{family} {kept[0]} alone is ever recovered"
+            said.append(f"{first}{f'; never recovered: {together(never)}' if never else ''}{concord(tables, family)}.")
+        else:
+            said.append(f"No run recovers any {family} concept.")
+    return said
+
+
+def concord(tables: Tables, family: str) -> str:
+    rows = [row for row in tables.get("orders", []) if row["family"] == family]
+    pooled = next((row for row in rows if row["line"] == "all"), rows[0] if rows else None)
+    if pooled is None or not pooled["p"]:
+        return ""
+    p = number(pooled["p"])
+    w = f"Kendall's W {number(pooled['w']):.2f}, {number(pooled['chance']):.2f} by chance, p = {p:.2g}"
+    verdict = "agree on the order" if p < SIGNIFICANT else "do not agree on the order more than by chance"
+    return f"; {count(number(pooled['runs']))} series of runs {verdict} ({w})"
+
+
+def codiscards(tables: Tables) -> list[str]:
+    """The pairs that go together, or that none does."""
+    rows = tables["codiscard"]
+    total = count(len(rows), "pair")
+    if not any(row["q"] for row in rows):
+        return ["No setting was trained with several seeds, so that chance cannot be told from going together."]
+    sure = sorted((row for row in rows if row["q"] and number(row["q"]) < SIGNIFICANT), key=lambda r: -phi(r))
+    top = max(rows, key=phi)
+    if not sure:
+        raw = sum(phi(row) > 0.5 for row in rows)
+        smallest = min(number(row["q"]) for row in rows if row["q"])
+        seen = f"{pair(top)} have the largest phi, {phi(top):.2f}, and {count(raw)} of {total} one above 0.5"
+        why = "once settings are compared with themselves none is discarded together more than by chance"
+        return [f"{seen}, as all concepts go where codes are sparse; {why} (smallest q = {smallest:.2g})."]
+    listed = together([f"{pair(row)} (phi {phi(row):.2f}, q = {number(row['q']):.2g})" for row in sure[:MOST]])
+    more = f", and {count(len(sure) - MOST)} more" if len(sure) > MOST else ""
+    verb = "is" if len(sure) == 1 else "are"
+    return [
+        f"{count(len(sure))} of {total} {verb} discarded together more than by chance within settings: {listed}{more}."
+    ]
+
+
+def phi(row: Row) -> float:
+    value = number(row["phi"])
+    return -2.0 if math.isnan(value) else value
+
+
+def pair(row: Row) -> str:
+    same = row["a_family"] == row["b_family"]
+    return f"{row['a_family']} {row['a']} and {row['b'] if same else row['b_family'] + ' ' + row['b']}"
+
+
+def trained(tables: Tables) -> list[str]:
+    """In which measures trained SAEs differ from all controls, in which from none."""
+    rows = [row for row in tables["controls"] if row["l0"] == "all"]
+    said = []
+    for (line,) in unique(rows, "line"):
+        ours = [row for row in rows if row["line"] == line]
+        kinds = len({row["control"] for row in ours})
+        verdict: dict[str, list[str]] = {"more": [], "less": [], "neither": []}
+        for (measure,) in unique(ours, "measure"):
+            tests = [row for row in ours if row["measure"] == measure]
+            sure = [row for row in tests if number(row["q"]) < SIGNIFICANT]
+            up = sum(number(row["mean"]) > 0 for row in sure)
+            key = "more" if up == kinds else "less" if len(sure) - up == kinds else "neither"
+            verdict[key].append(f"{lower(title(measure))} ({span(tests)})")
+        model = line or "the trained SAE"
+        for key, word in (("more", "higher"), ("less", "lower")):
+            if verdict[key]:
+                said.append(f"{model}: {word} than in every control (q < {SIGNIFICANT}): {together(verdict[key])}.")
+        if verdict["neither"]:
+            said.append(f"{model}: not clearly different from every control: {together(verdict['neither'])}.")
+    return said
+
+
+def span(rows: list[Row]) -> str:
+    """The differences to the controls, from the smallest to the largest."""
+    factor = scale_of(rows[0]["measure"]).factor
+    values = sorted(factor * column(rows, "mean"))
+    unit = " points" if factor == 100 else ""
+    ends = [f"{v:+.2g}" for v in (values[0], values[-1])]
+    return (ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}") + unit
+
+
+def families(tables: Tables) -> list[str]:
+    """Which family is lost first, line by line, by the ratio of the L0s at half."""
+    said = []
+    ratios = [row for row in tables.get("halves", []) if " / " in row["family"]]
+    for measure, names in unique(ratios, "measure", "family"):
+        rows = [row for row in ratios if (row["measure"], row["family"]) == (measure, names)]
+        a, _, b = names.partition(" / ")
+        first = {True: [], False: [], None: []}
+        for row in rows:
+            low, high = number(row["low"]), number(row["high"])
+            sure = number(row["q"]) < SIGNIFICANT
+            verdict = (low > 1) if sure and (low > 1 or high < 1) else None
+            first[verdict].append(f"{row['line'] or 'here'}{ratio(row)}")
+        what = f"By concepts {measure}, "
+        for verdict, (gone, kept) in ((True, (a, b)), (False, (b, a))):
+            if first[verdict]:
+                said.append(f"{what}{gone} is lost before {kept}: {together(first[verdict])}.")
+        if first[None]:
+            said.append(f"{what}it is not clear whether {a} or {b} is lost first: {together(first[None])}.")
+    return said
+
+
+def ratio(row: Row) -> str:
+    if not number(row["n"]):
+        return " (one of them never falls to half of its largest share)"
+    return f" (ratio of L0s at half {l0_interval(row)}, {count(number(row['n']), 'seed')})"
+
+
+def matched_variants(tables: Tables) -> list[str]:
+    """Of each measure, which variants are above and which below BatchTopK."""
+    rows = [row for row in tables["matched"] if row["l0"] == "all"]
+    said = []
+    for (measure,) in unique(rows, "measure"):
+        ours = [row for row in rows if row["measure"] == measure]
+        parts = []
+        for word, sign in (("above", 1), ("below", -1)):
+            found = [row for row in ours if number(row["q"]) < SIGNIFICANT and sign * number(row["mean"]) > 0]
+            found = sorted(found, key=lambda row: -sign * number(row["mean"]))
+            if found:
+                parts.append(f"{word}: {together([row['line'] + ' (' + span([row]) + ')' for row in found])}")
+        if parts:
+            said.append(f"{title(measure)} at equal L0, beside BatchTopK's, {'; '.join(parts)}.")
+    rest = len(rows) - sum(number(row["q"]) < SIGNIFICANT for row in rows)
+    return [*said, f"{count(rest)} of {count(len(rows), 'difference')} are not significant (q ≥ {SIGNIFICANT})."]
+
+
+def agreements(tables: Tables) -> list[str]:
+    """How alike dictionaries are: seeds of one setting, variants of one seed, chance."""
+    rows = tables["agreement"]
+    said = []
+    for kind, what in (("seed", "Two seeds of one setting"), ("model", "Two variants with one seed")):
+        ours = [row for row in rows if row["kind"] == kind and row["mean_cos"]]
+        if ours:
+            cos, chance, near = (column(ours, name) for name in ("mean_cos", "chance", "matched_0.9"))
+            said.append(
+                f"{what} have matched decoder rows with a mean cosine of {cos.mean():.2f} ({cos.min():.2f} to "
+                f"{cos.max():.2f}, {count(len(ours), 'pair')}; random directions {chance.mean():.2f}); "
+                f"{percent(float(near.mean()))} of latents have a partner within 0.9."
+            )
+    return said

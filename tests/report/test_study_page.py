@@ -1,0 +1,139 @@
+"""The page over many runs says what the studies found, and what is not significant."""
+
+from test_page import read
+
+from concept_runs import BOTH, by_k, job, sweep
+from saelab.commands.studies import studies
+from saelab.plots.read import read_rows
+from saelab.report import compare
+from saelab.report.study_findings import (
+    agreements,
+    codiscards,
+    families,
+    matched_variants,
+    sparsities,
+    trained,
+    vanished,
+)
+from saelab.report.study_tables import halves_table, matched_table, trained_table, vanishing_table
+
+
+def tables(folder):
+    return {file.stem: read_rows(file) for file in folder.glob("*.csv")}
+
+
+def study(tmp_path, jobs, families=None):
+    return tables(studies(sweep(tmp_path, jobs, *([families] if families else []))))
+
+
+def test_a_cliff_is_told_with_its_step(tmp_path):
+    found = study(tmp_path, by_k({4: "0", 8: "01", 16: "01234", 32: "01234"}))
+    best, cliff = sparsities(found)
+    assert best.startswith("Most digit concepts are recovered at L0 16.2: 5.0 (5.0 to 5.0) of 5; fewest at L0 4.04:")
+    assert cliff.startswith("digit concepts fall off a cliff, more than half in one step, here")
+    assert "5.0 to 2.0 between L0 16.2 and 8.08" in cliff
+
+
+def test_no_cliff_is_told_too(tmp_path):
+    found = study(tmp_path, by_k({4: "0", 8: "01", 16: "0123", 32: "01234"}))
+    assert sparsities(found)[1].startswith("There is no cliff: the largest step loses 2.0 of 5, 4.0 to 2.0 between L0")
+
+
+def test_which_concepts_last(tmp_path):
+    found = study(tmp_path, by_k({4: "3", 8: "13", 16: "013", 32: "013"}))
+    (said,) = vanished(found)
+    assert said.startswith("digit 3 survives to the sparsest codes and 0 vanishes first; never recovered: 2 and 4;")
+    assert "3 series of runs agree on the order (Kendall's W 1.00" in said
+    lines = vanishing_table(found).lines
+    assert [line[1].text for line in lines] == ["3", "1", "0", "2", "4"]
+    assert lines[0][2].text == "4.04 (3.94 to 4.14)"
+    assert lines[3][2].text == "never"
+
+
+def test_pairs_or_none(tmp_path):
+    (said,) = codiscards(study(tmp_path, by_k({4: "4", 8: "4", 16: "01234"})))
+    assert "none is discarded together more than by chance (smallest q = 1)" in said
+    kept = {2: "4", 4: "4", 8: "4", 16: "01", 32: "0", 64: ""}
+    (said,) = codiscards(study(tmp_path / "one", by_k(kept, seeds=1)))
+    assert said.startswith("No setting was trained with several seeds")
+
+
+def control_jobs(gain):
+    return [
+        job(
+            {"model": model, "l0": k, "seed": s},
+            k,
+            {"digit": "012" if model == "topk" else "01"},
+            ev=0.9 + 0.001 * s if model == "topk" else 0.9 - gain,
+        )
+        for model in ("topk", "control/xavier", "control/kaiming")
+        for k in (4, 8, 16)
+        for s in range(4)
+    ]
+
+
+def test_trained_beside_untrained(tmp_path):
+    found = study(tmp_path, control_jobs(0.5))
+    higher, unclear = trained(found)
+    assert higher == "topk: higher than in every control (q < 0.05): explained variance (+50 points)."
+    assert "not clearly different from every control: digit concepts recovered (+1)" in unclear
+    table = trained_table(found)
+    assert table.head == ["trained minus untrained", "trained", "control/xavier", "control/kaiming"]
+    cell = next(line for line in table.lines if line[0].text == "Explained variance")[2]
+    assert cell.strong
+    assert cell.text.startswith("+50.15 ± 0.2")
+
+
+def test_which_family_goes_first(tmp_path):
+    kept = {2: ("0", ""), 8: ("0123", ""), 32: ("01234", "ab"), 128: ("01234", "abcd")}
+    jobs = [
+        job({"l0": k, "seed": s}, k * (1 + 0.02 * s), {"digit": d, "tag": t})
+        for k, (d, t) in kept.items()
+        for s in range(6)
+    ]
+    found = study(tmp_path, jobs, BOTH)
+    said = families(found)
+    assert said[0].startswith("By concepts recovered, tag is lost before digit: here (ratio of L0s at half 0.1")
+    assert halves_table(found).lines[2][2].text == "digit / tag"
+    found = study(tmp_path / "few", [made for made in jobs if made["keys"]["seed"] < 2], BOTH)
+    assert "it is not clear whether digit or tag is lost first" in families(found)[0]
+
+
+def test_variants_beside_batchtopk(tmp_path):
+    jobs = [
+        job({"model": model, "l0": k, "seed": s}, k, {"digit": "01"}, ev=ev + more * (1 + 0.01 * s))
+        for model, more in (("batchtopk", 0), ("omp", 0.05))
+        for k, ev in ((4, 0.5), (8, 0.6), (16, 0.7))
+        for s in range(4)
+    ]
+    found = study(tmp_path, jobs)
+    said = matched_variants(found)
+    assert said[0] == "Explained variance at equal L0, beside BatchTopK's, above: omp (+5.1 points)."
+    assert said[-1].replace("\N{NO-BREAK SPACE}", " ") == "3 of 4 differences are not significant (q ≥ 0.05)."
+    assert matched_table(found).lines[0][0].text == "omp"
+
+
+def test_agreement_beside_chance():
+    row = {"kind": "seed", "mean_cos": "0.8", "chance": "0.3", "matched_0.9": "0.25"}
+    (said,) = agreements({"agreement": [row, row | {"mean_cos": "0.6"}]})
+    assert said.startswith(
+        "Two seeds of one setting have matched decoder rows with a mean cosine of 0.70 (0.60 to 0.80, "
+    )
+    assert "random directions 0.30" in said
+
+
+def test_sections_of_the_page(tmp_path):
+    table = sweep(tmp_path, by_k({4: "0", 8: "01", 16: "01234", 32: "01234"}))
+    studies(table)
+    page = read(compare([], tmp_path / "report.html", table=table))
+    for heading in ("Concepts and sparsity", "At which sparsity each concept vanishes", "discarded together"):
+        assert heading in page.text
+    assert "Trained beside untrained" not in page.text
+    assert len(page.images) == 4
+    assert "sweep.csv , sweep/sparsity.csv" in page.text.replace("sweep.csv,", "sweep.csv ,")
+
+
+def test_a_page_without_studies_is_as_before(tmp_path):
+    table = sweep(tmp_path, by_k({4: "0", 8: "01"}))
+    page = read(compare([], tmp_path / "report.html", table=table))
+    assert len(page.images) == 1
