@@ -38,8 +38,8 @@ def line(tmp_path_factory):
 def test_sparsity_has_a_panel_per_measure_and_a_line_per_treatment(line):
     figure = over_l0(line)
     assert titles(figure)[:4] == [
-        "digit concepts recovered",
-        "digit concepts detected",
+        "Digit concepts recovered",
+        "Digit concepts detected",
         "Explained variance",
         "Dead latents",
     ]

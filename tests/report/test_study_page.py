@@ -30,7 +30,7 @@ def test_a_cliff_is_told_with_its_step(tmp_path):
     found = study(tmp_path, by_k({4: "0", 8: "01", 16: "01234", 32: "01234"}))
     best, cliff = sparsities(found)
     assert best.startswith("Most digit concepts are recovered at L0 16.2: 5.0 (5.0 to 5.0) of 5; fewest at L0 4.04:")
-    assert cliff.startswith("digit concepts fall off a cliff, more than half in one step, here")
+    assert cliff.startswith("The digit concepts fall off a cliff, more than half in one step, here")
     assert "5.0 to 2.0 between L0 16.2 and 8.08" in cliff
 
 
@@ -42,7 +42,7 @@ def test_no_cliff_is_told_too(tmp_path):
 def test_which_concepts_last(tmp_path):
     found = study(tmp_path, by_k({4: "3", 8: "13", 16: "013", 32: "013"}))
     (said,) = vanished(found)
-    assert said.startswith("digit 3 survives to the sparsest codes and 0 vanishes first; never recovered: 2 and 4;")
+    assert said.startswith("Of the digit concepts 3 survives to the sparsest codes and 0 vanishes first; never rec")
     assert "3 series of runs agree on the order (Kendall's W 1.00" in said
     lines = vanishing_table(found).lines
     assert [line[1].text for line in lines] == ["3", "1", "0", "2", "4"]

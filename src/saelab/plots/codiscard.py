@@ -32,6 +32,7 @@ def codiscard(folder: Path) -> Figure:
         ax.set_yticks(range(len(names)), texts)
         ax.tick_params(labelcolor=INK, labelsize=8)
         ax.set_title(heading)
+        ax.set_ylabel("" if several else names[0][0])
     tested = any(row["q"] for row in rows)
     stars = f"*: together more often than by chance within settings (q < {SIGNIFICANT})" if tested else "not tested"
     note(figure, f"{rows[0]['runs']} runs; {stars}; grey: a concept that all or no runs discard")
@@ -60,7 +61,7 @@ def heat(figure: Figure, ax: Axes, rows: list[Row], names: list, column: str, sh
         for i, j in ((a, b), (b, a)):
             if np.isfinite(value) and text + star:
                 dark = (value - low) / (1 - low)
-                light = dark > 0.8 or (low < 0 and dark < 0.2)
+                light = dark > (0.78 if low < 0 else 0.6) or (low < 0 and dark < 0.2)
                 ax.text(j, i, text + star, ha="center", va="center", fontsize=7, color="white" if light else INK)
     bar = figure.colorbar(image, ax=ax, shrink=0.75, aspect=25, pad=0.02)
     bar.outline.set_visible(False)  # type: ignore[operator]

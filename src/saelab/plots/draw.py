@@ -17,6 +17,7 @@ from saelab.plots.examples import examples
 from saelab.plots.latents import latents
 from saelab.plots.read import read_rows
 from saelab.plots.source import source
+from saelab.plots.streams import streams
 from saelab.plots.style import save
 from saelab.plots.sweep import sweep
 from saelab.plots.truth import truth
@@ -34,6 +35,7 @@ DRAWINGS = {
     "curves": Drawing("metrics.csv", curves),
     "density": Drawing("figures/density.csv", density),
     "truth": Drawing("figures/truth.csv", truth),
+    "streams": Drawing("figures/streams.csv", streams),
     "latents": Drawing("figures/latents.npz", latents),
     "examples": Drawing("figures/examples.npz", examples),
     "concepts": Drawing("figures/concepts.csv", concepts),

@@ -32,6 +32,9 @@ TITLES = {
     "truth/uniqueness": "Uniqueness",
     "truth/found": "True features found",
     "truth/shrinkage": "Amplitude kept",
+    "truth/dense_r2": "R² of z from the dense code",
+    "truth/z_in_sparse": "R² of z from the sparse code",
+    "truth/s_in_sparse": "R² of s from the sparse code",
 }
 OF_CONCEPTS = {
     "recovered": "{} concepts recovered",
@@ -43,7 +46,7 @@ OF_CONCEPTS = {
     "entropy": "Entropy of best {}s, nats",
     "W_enc_stable_rank": "Stable rank of the encoder",
     "W_dec_stable_rank": "Stable rank of the decoder",
-    "shared_neurons": "Latents that two concepts share",
+    "shared_neurons": "Latents shared by two concepts",
 }
 COUNTS = ("recovered", "detected", "coverage", "redundancy", "shared_neurons")
 SHARES = ("ev", "dead", "acc", "f1", "auc", "r2", "precision", "recall", "uniqueness", "found", "selective")
@@ -160,5 +163,6 @@ def title(metric: str) -> str:
         _, features, family, kind = metric.split("/")
         return f"Probed {'accuracy' if kind == 'acc' else kind} of {family} ({features})"
     if metric.startswith("concepts/") and (words := OF_CONCEPTS.get(metric.rpartition("/")[2])):
-        return words.format(metric.split("/")[1])
+        told = words.format(metric.split("/")[1])
+        return told[0].upper() + told[1:]
     return TITLES.get(metric, metric)

@@ -75,7 +75,7 @@ def panels(rows: list[Row], x: str, label: str, said: str) -> Figure:
 
 def dress(ax: Axes, rows: list[Row], measure: str) -> None:
     """Title, unit, and the range that is possible: a count ends at 0 and at the number of concepts."""
-    ax.set_title(textwrap.fill(title(measure), 30), fontsize=9.5)
+    ax.set_title(textwrap.fill(title(measure), 34), fontsize=9.5)
     ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=measure.endswith(COUNTS)))
     ax.yaxis.set_major_formatter(written(measure))
     mean, most = column(rows, "mean"), column(rows, "of")

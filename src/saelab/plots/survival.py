@@ -69,6 +69,7 @@ def shades(ax: Axes, rows: list[Row], concepts: list[tuple[str, str]], *, labell
     several = len({family for family, _ in concepts}) > 1
     texts = [f"{family} {name}" if several else name for family, name in concepts]
     ax.set_yticks(np.arange(len(concepts)) + 0.5, texts if labelled else [])
+    ax.set_ylabel("" if several or not labelled else concepts[0][0])
     ax.tick_params(axis="y", labelcolor=INK, labelsize=8)
     ax.tick_params(axis="x", labelcolor=MUTED, labelsize=8)
     for i in range(1, len(concepts)):

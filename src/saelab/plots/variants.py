@@ -13,6 +13,7 @@ from saelab.plots.settings import Setting, repeat, roles, title, written
 from saelab.plots.style import BLUE, INK, MUTED, ORANGE, new
 
 PANELS = ("test/l0", "test/ev", "truth/mcc", "truth/f1", "truth/uniqueness")
+STREAMS = ("test/l0", "test/ev", "truth/mcc", "truth/s_in_sparse", "truth/dense_r2", "truth/z_in_sparse")
 # What a perfect SAE has of it, or what chance has.
 MARKS = {
     "test/l0": ("truth/l0", "true"),
@@ -23,7 +24,8 @@ MARKS = {
 
 def variants(settings: list[Setting], metrics: list[str]) -> Figure:
     """Mean ± standard deviation over runs and a dot per run; dashed, what the truth or chance has."""
-    shown = [metric for metric in PANELS if metric in metrics]
+    panels = STREAMS if "truth/dense_r2" in metrics else PANELS  # where a part of the truth is dense
+    shown = [metric for metric in panels if metric in metrics]
     figure = new(0.34 * len(settings) + 1.15)
     axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     keys, _ = roles(settings)

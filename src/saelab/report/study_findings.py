@@ -56,7 +56,7 @@ def cliff(rows: list[Row]) -> list[str]:
     sure = sum(row["sure"] == "True" for row in off)
     lines = f"in {count(len(off))} of {count(len(rows), 'line')}" if len(rows) > 1 else "here"
     doubt = f"the interval over seeds excludes half in {count(sure)} of them" if sure else "no interval excludes half"
-    return [f"{family} concepts fall off a cliff, more than half in one step, {lines} ({doubt}): at worst {step}."]
+    return [f"The {family} concepts fall off a cliff, more than half in one step, {lines} ({doubt}): at worst {step}."]
 
 
 def vanished(tables: Tables) -> list[str]:
@@ -69,9 +69,9 @@ def vanished(tables: Tables) -> list[str]:
         never = [name for name in names if not any(number(r["ever"]) for r in rows if r["concept"] == name)]
         kept = [name for name in names if name not in never]
         if kept:
-            first = f"{family} {kept[0]} survives to the sparsest codes and {kept[-1]} vanishes first"
+            first = f"Of the {family} concepts {kept[0]} survives to the sparsest codes and {kept[-1]} vanishes first"
             if len(kept) == 1:
-                first = f"{family} {kept[0]} alone is ever recovered"
+                first = f"Of the {family} concepts {kept[0]} alone is ever recovered"
             said.append(f"{first}{f'; never recovered: {together(never)}' if never else ''}{concord(tables, family)}.")
         else:
             said.append(f"No run recovers any {family} concept.")

@@ -103,7 +103,7 @@ def trained_table(tables: Tables) -> Table | None:
         [
             Cell(title(measure)),
             Cell(level(measure, number(value.get((measure, columns[0][0]))))),
-            *(cell.get((measure, *c), Cell(MISSING)) for c in columns),
+            *(cell.get((measure, line, control), Cell(MISSING)) for line, control in columns),
         ]
         for (measure,) in unique(rows, "measure")
     ]
