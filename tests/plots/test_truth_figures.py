@@ -8,7 +8,7 @@ from saelab.analysis.save import write_csv
 from saelab.plots import draw, draw_sweep
 from saelab.plots.sweep import sweep
 from saelab.plots.truth import truth
-from saelab.plots.variants import PANELS
+from saelab.plots.variants import PANELS, STREAMS
 
 
 def texts(figure):
@@ -74,6 +74,18 @@ def test_variants_have_a_row_each_and_a_panel_per_metric(tmp_path):
     for ax in figure.axes:
         assert sum(len(dots.get_offsets()) for dots in ax.collections if hasattr(dots, "get_sizes")) >= 9
     assert draw_sweep(table).exists()
+
+
+def test_variants_of_a_dense_and_a_sparse_truth_show_the_streams(tmp_path):
+    more = {"truth/dense_r2": 0.9, "truth/z_in_sparse": 0.1, "truth/s_in_sparse": 0.8}
+    figure = sweep(write_csv(tmp_path / "sweep.csv", runs([{"model": "topk"}, {"model": "densae"}], **more)))
+    titles = [ax.get_title(loc="left").replace("\n", " ") for ax in figure.axes]
+    assert titles[-3:] == [
+        "R² of s from the sparse code",
+        "R² of z from the dense code",
+        "R² of z from the sparse code",
+    ]
+    assert len(titles) == len(STREAMS)
 
 
 def test_variants_are_named_by_what_tells_them_apart(tmp_path):

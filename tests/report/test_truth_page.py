@@ -41,3 +41,24 @@ def test_variants_over_seeds_in_one_table(tmp_path):
     assert "F1 as detectors is highest for model = relu, 65.0 ± 0.0 % over 3 seeds." in text
     assert "topk 70.0 ± 0.0 % 0.800 ± 0.010 60.0 ± 0.0 % 0.800 ± 0.000" in text
     assert marked == ["0.800 ± 0.010", "65.0 ± 0.0 %"]  # of the amplitude kept, more is not better
+
+
+STREAMS = {"truth/dense_r2": 0.956, "truth/z_in_sparse": -0.02, "truth/s_in_sparse": 0.986, "truth/s_in_dense": 0.0}
+BEST = {"truth/lasso_dense_r2": 1.0, "truth/lasso_s_in_sparse": 1.0}
+
+
+def test_which_part_is_in_which_stream(tmp_path):
+    write_run(tmp_path, info(), SCORES | STREAMS | BEST)
+    assert findings(facts(tmp_path))[-1] == (
+        "The dense code holds the dense part with R² 0.96 (true directions: 1.00) and the sparse part with 0.00; the "
+        "sparse code holds the sparse part with 0.99 (true directions: 1.00) and the dense part with -0.02."
+    )
+
+
+def test_one_stream_has_no_dense_code(tmp_path):
+    one = {"truth/dense_r2": 0.0, "truth/z_in_sparse": 0.9, "truth/s_in_dense": 0.0}
+    write_run(tmp_path, info(), SCORES | STREAMS | BEST | one)
+    assert findings(facts(tmp_path))[-1] == (
+        "There is no dense code; the sparse one holds the dense part with R² 0.90, and the sparse part with 0.99 "
+        "(true directions: 1.00)."
+    )

@@ -32,6 +32,10 @@ NAMES = {
     "truth/recall": "recall as detectors",
     "truth/f1": "F1 as detectors",
     "truth/shrinkage": "amplitude kept",
+    "truth/dense_r2": "R² of the dense part from the dense code",
+    "truth/z_in_sparse": "R² of it from the sparse code",
+    "truth/s_in_sparse": "R² of the sparse part from the sparse code",
+    "truth/s_in_dense": "R² of it from the dense code",
     "truth/l0": "L0 of the truth",
     "truth/oracle_ev": "explained variance of the truth",
 }

@@ -26,7 +26,17 @@ def findings(run: Facts) -> list[str]:
     """Sentences in the order of the pipeline; those whose numbers are missing are left out."""
     return [
         sentence
-        for part in (reconstruction, truth, splice, classification, readability, regression, selectivity, dynamics)
+        for part in (
+            reconstruction,
+            truth,
+            streams,
+            splice,
+            classification,
+            readability,
+            regression,
+            selectivity,
+            dynamics,
+        )
         if (sentence := part(run))
     ]
 
@@ -64,6 +74,22 @@ def truth(run: Facts) -> str:
         f"(random directions: {figure(chance)}); {percent(share)} of the features are found"
     )
     return text + ("." if math.isnan(f1) else f", and latents tell when theirs fires with a mean F1 of {percent(f1)}.")
+
+
+def streams(run: Facts) -> str:
+    """How much of the dense and of the sparse truth is where it belongs, and where it does not."""
+    names = ("dense_r2", "z_in_sparse", "s_in_sparse", "s_in_dense", "lasso_dense_r2", "lasso_s_in_sparse")
+    z, z_wrong, s, s_wrong, z_best, s_best = (run.get(f"truth/{name}") for name in names)
+    if math.isnan(z + s):
+        return ""
+    if z == 0:
+        dense = f"There is no dense code; the sparse one holds the dense part with R² {figure(z_wrong, 2)}"
+        return f"{dense}, and the sparse part with {figure(s, 2)} (true directions: {figure(s_best, 2)})."
+    return (
+        f"The dense code holds the dense part with R² {figure(z, 2)} (true directions: {figure(z_best, 2)}) and the "
+        f"sparse part with {figure(s_wrong, 2)}; the sparse code holds the sparse part with {figure(s, 2)} "
+        f"(true directions: {figure(s_best, 2)}) and the dense part with {figure(z_wrong, 2)}."
+    )
 
 
 def splice(run: Facts) -> str:

@@ -26,6 +26,13 @@ SECTIONS = {
         "Latents and true features matched one to one, beside random directions in the latents' place; and each latent "
         "as a detector of the feature nearest to it, which several may share.",
     ),
+    "streams": (
+        "Which part is in which stream?",
+        "How much of the true dense and sparse codes a linear map reads from the code they belong in, and what the "
+        "other code adds to that; an SAE of one stream has no dense code. Lasso is what the true directions give an "
+        "encoder that sees the rows alone: where it fails, the data may be at fault. Right, codes quantised ever "
+        "finer.",
+    ),
     "latents": (
         "What the latents see",
         "For each concept the latent that tells it best from the rest, and the inputs on which that latent is largest.",

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saelab.data import rng
-from saelab.data.toy.dense import SHAPES, check_shape, dense_basis
+from saelab.data.toy.dense import SHAPES, check_shape, dense_basis, energy, width
 
 N = 20_000
 ITEM = rng.bits(rng.key("test"), torch.arange(N))
@@ -77,3 +77,17 @@ def test_shapes_that_do():
     for dense, k in (("uniform", 1), ("sphere", 2), ("torus", 2), ("swiss_roll", 3), ("ambient_gaussian", 9)):
         check_shape(dense, k, 9)
         check_shape(dense, 0, 9)  # off
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_energies_are_those_of_the_rows(shape):
+    k = width(shape, None, 9)
+    check_shape(shape, k, 9)
+    squares = SHAPES[shape](ITEM, k).double().square().sum(1)
+    error = squares.std().item() / math.sqrt(N)
+    assert squares.mean().item() == pytest.approx(energy(shape, k), abs=4.5 * error + 1e-5)
+
+
+def test_widths():
+    assert [width(shape, None, 9) for shape in ("sphere", "torus", "swiss_roll", "ambient_gaussian")] == [3, 4, 3, 9]
+    assert width("torus", 2, 9) == 2 and width("sphere", 0, 9) == 0

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from saelab.data import Toy
+from saelab.data.toy.dense import SHAPES
 
 INDEX = torch.arange(3000)
 
@@ -36,6 +37,27 @@ def test_scales_multiply_the_parts():
     a, b = one.batch("test", INDEX).parts, two.batch("test", INDEX).parts
     torch.testing.assert_close(b["sparse"], 3 * a["sparse"], atol=1e-6, rtol=0)
     torch.testing.assert_close(b["dense"], a["dense"] / 2, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("sparse", ["bernoulli", "exactly_k", "with_replacement", "tree"])
+@pytest.mark.parametrize("dense", SHAPES)
+def test_every_sparse_mode_with_every_shape(sparse, dense):
+    """Any scale ratio; a row is its parts' sum, and the same alone, in another order and in another batch."""
+    trees = {"trees": 4} if sparse == "tree" else {}
+    source = Toy(
+        d=8, n_features=40, sparse=sparse, dense=dense, dense_dim=None, dense_energy=4.0, noise_std=0.1, **trees
+    )
+    batch, order = source.batch("test", INDEX), torch.randperm(200)
+    s, z = batch.parts["sparse"], batch.parts["dense"]
+    assert s.shape == (3000, 40) and z.shape == (3000, len(source.dense_basis))
+    noise = batch.x - s @ source.dictionary - z @ source.dense_basis
+    assert noise.std() == pytest.approx(0.1, rel=0.05)
+    squares = z.double().square().sum(1)
+    assert squares.mean() == pytest.approx(4, abs=4.5 * squares.std().item() / math.sqrt(3000) + 1e-4)
+    for index in (INDEX[:200][order], INDEX[7:8]):
+        again = source.batch("test", index)
+        assert torch.equal(again.x, batch.x[index])
+        assert all(torch.equal(again.parts[name], batch.parts[name][index]) for name in ("sparse", "dense"))
 
 
 def test_either_part_can_be_off():
@@ -114,6 +136,9 @@ def test_seeds_splits_and_epochs_differ_but_the_dictionary_is_one():
         ({"noise_std": -0.1}, "noise_std=-0.1 is too small"),
         ({"sparse_scale": 0.0}, "sparse_scale=0.0 is too small; it must be greater than 0"),
         ({"dense_scale": 0.0}, "dense_scale=0.0 is too small"),
+        ({"dense_energy": 2.0}, "dense_energy=2.0 says how strong the dense part is, but dense_dim=0, dense_scale=1.0"),
+        ({"dense_energy": 2.0, "dense_dim": 2, "dense_scale": 3.0}, "set dense_energy to null, or dense_dim above 0"),
+        ({"dense_energy": 0.0, "dense_dim": 2}, "dense_energy=0.0 is too small; it must be greater than 0"),
         ({"dense_dim": 21}, r"dense_dim=21 is out of range; it must lie in \[0, 20\]"),
         ({"sparse": "topk"}, "sparse='topk' is unknown; choose one of bernoulli, exactly_k, with_replacement, tree"),
         ({"rates": "flat"}, "rates='flat' is unknown"),
