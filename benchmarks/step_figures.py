@@ -53,7 +53,8 @@ def bars(rows: list[dict[str, Any]]) -> Figure:
             if "saelab" in cell:
                 left = x - (len(shown) - 1) / 2 * 0.14
                 ax.annotate(f"{cell['saelab']:.1f}", (left, cell["saelab"]), ha="center", va="bottom", fontsize=8)
-        ax.axhline(1, color=INK, linewidth=0.8)
+        ax.axhline(1, color=INK, linewidth=0.8, zorder=0.5)
+        ax.margins(y=0.12)
         ax.set(xticks=range(len(VARIANTS)), xticklabels=list(VARIANTS.values()), ylabel="dense-limit ratio")
         ax.set_title(
             "d = {:,}, {:,} latents, batches of {:,}".format(*size),
