@@ -21,7 +21,7 @@ PARTS = {  # of a true part: the stream it belongs in, what the other one adds
     "z": ("dense_r2", "z_leak", "The dense part, z", "sparse code adds"),
     "s": ("s_in_sparse", "s_leak", "The sparse part, s", "dense code adds"),
 }
-COLORS = {"sae": BLUE, "lasso": ORANGE, "linear": MUTED, "chance": FAINT}
+COLORS = {"sae": BLUE, "lasso": ORANGE, "linear": INK, "chance": MUTED}
 MOST_BITS = 96
 
 
@@ -50,7 +50,7 @@ def shares(ax: Axes, rows: dict[str, Row], part: str) -> None:
     ax.barh(place, wrong, left=right, color=ORANGE, height=0.62)
     ax.set_yticks(place, [NAMES[code] for code in shown])
     ax.tick_params(axis="y", labelcolor=INK)
-    ax.set(xlim=(0, 1), ylim=(len(shown) - 0.5, -0.5))
+    ax.set(xlim=(0, 1), ylim=(len(shown) - 0.5, -0.5), xticks=(0, 0.5, 1))
     ax.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
     ax.grid(visible=False)
     ax.set_title(name, pad=22)
@@ -69,7 +69,7 @@ def rate(ax: Axes, rows: list[Row]) -> None:
             continue
         ax.plot(bits[keep], ev[keep], color=color)
         label = {"sae": "this SAE", "lasso": "lasso", "linear": "principal axes", "chance": "random"}[code]
-        ends.append((float(ev[keep][-1]), label, MUTED if color == FAINT else color))
+        ends.append((float(ev[keep][-1]), label, color))
     ax.set(ylim=(0, 1.03), xlim=(0, MOST_BITS), xlabel="bits a row")
     ax.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
     ax.set_title("Variance explained at a rate", pad=22)
