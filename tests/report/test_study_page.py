@@ -12,10 +12,10 @@ from saelab.report.study_findings import (
     families,
     matched_variants,
     sparsities,
-    trained,
     vanished,
 )
 from saelab.report.study_tables import halves_table, matched_table, trained_table, vanishing_table
+from saelab.report.trained_findings import trained
 
 
 def tables(folder):
@@ -46,7 +46,7 @@ def test_which_concepts_last(tmp_path):
     assert "3 series of runs agree on the order (Kendall's W 1.00" in said
     lines = vanishing_table(found).lines
     assert [line[1].text for line in lines] == ["3", "1", "0", "2", "4"]
-    assert lines[0][2].text == "4.04 (3.94 to 4.14)"
+    assert lines[0][2].text == "4.04 (4 to 4.14)"
     assert lines[3][2].text == "never"
 
 
@@ -74,7 +74,8 @@ def control_jobs(gain):
 
 def test_trained_beside_untrained(tmp_path):
     found = study(tmp_path, control_jobs(0.5))
-    higher, unclear = trained(found)
+    higher, unclear, where = trained(found)
+    assert where == "topk: the difference in digit concepts recovered is not significant at L0 4, 8 and 16."
     assert higher == "topk: higher than in every control (q < 0.05): explained variance (+50 points)."
     assert "not clearly different from every control: digit concepts recovered (+1)" in unclear
     table = trained_table(found)
@@ -82,6 +83,15 @@ def test_trained_beside_untrained(tmp_path):
     cell = next(line for line in table.lines if line[0].text == "Explained variance")[2]
     assert cell.strong
     assert cell.text.startswith("+50.15 ± 0.2")
+
+
+def test_a_difference_that_turns_with_sparsity_is_neither_higher_nor_lower(tmp_path):
+    jobs = [
+        made | {"ev": made["ev"] - (made["l0"] == 16) * (made["keys"]["model"] == "topk")} for made in control_jobs(0.5)
+    ]
+    said = trained(study(tmp_path, jobs))
+    assert "topk: higher or lower depending on L0 (both q < 0.05): explained variance" in said[0]
+    assert "(+50 points at L0 4 and -50 points at L0 16)" in said[0]
 
 
 def test_which_family_goes_first(tmp_path):

@@ -14,11 +14,14 @@ from saelab.plots.read import column, read_rows
 from saelab.plots.settings import scale_of, title
 from saelab.plots.style import MUTED, new, styled
 
+LEFT_OUT = ("coverage", "redundancy", "entropy")  # in the table, not in the figure
+
 
 @styled
 def controls(folder: Path) -> Figure:
     """From `controls.csv`: a panel per measure, the difference over L0, a line per trained model and control."""
     rows = [row for row in read_rows(folder / "controls.csv") if row["l0"] != "all"]
+    rows = [row for row in rows if not row["measure"].endswith(LEFT_OUT)]
     several = len({row["line"] for row in rows}) > 1
     rows = [row | {"name": f"{row['line']} - {row['control']}" if several else f"{row['control']}"} for row in rows]
     names = list(dict.fromkeys(row["name"] for row in rows))

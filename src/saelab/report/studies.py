@@ -15,10 +15,10 @@ from saelab.report.study_findings import (
     families,
     matched_variants,
     sparsities,
-    trained,
     vanished,
 )
 from saelab.report.study_tables import Table, halves_table, matched_table, trained_table, vanishing_table
+from saelab.report.trained_findings import trained
 
 Tables = dict[str, list[Row]]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from saelab.plots.read import Row, column, number
-from saelab.plots.settings import scale_of, title
-from saelab.report.compare_findings import lower
+from saelab.plots.settings import title
 from saelab.report.study_tables import SIGNIFICANT, Tables, l0_interval, life, short, unique
+from saelab.report.trained_findings import span
 from saelab.report.words import count, percent, together
 
 MOST = 4  # pairs or names that a sentence lists
@@ -119,38 +119,6 @@ def phi(row: Row) -> float:
 def pair(row: Row) -> str:
     same = row["a_family"] == row["b_family"]
     return f"{row['a_family']} {row['a']} and {row['b'] if same else row['b_family'] + ' ' + row['b']}"
-
-
-def trained(tables: Tables) -> list[str]:
-    """In which measures trained SAEs differ from all controls, in which from none."""
-    rows = [row for row in tables["controls"] if row["l0"] == "all"]
-    said = []
-    for (line,) in unique(rows, "line"):
-        ours = [row for row in rows if row["line"] == line]
-        kinds = len({row["control"] for row in ours})
-        verdict: dict[str, list[str]] = {"more": [], "less": [], "neither": []}
-        for (measure,) in unique(ours, "measure"):
-            tests = [row for row in ours if row["measure"] == measure]
-            sure = [row for row in tests if number(row["q"]) < SIGNIFICANT]
-            up = sum(number(row["mean"]) > 0 for row in sure)
-            key = "more" if up == kinds else "less" if len(sure) - up == kinds else "neither"
-            verdict[key].append(f"{lower(title(measure))} ({span(tests)})")
-        model = line or "the trained SAE"
-        for key, word in (("more", "higher"), ("less", "lower")):
-            if verdict[key]:
-                said.append(f"{model}: {word} than in every control (q < {SIGNIFICANT}): {together(verdict[key])}.")
-        if verdict["neither"]:
-            said.append(f"{model}: not clearly different from every control: {together(verdict['neither'])}.")
-    return said
-
-
-def span(rows: list[Row]) -> str:
-    """The differences to the controls, from the smallest to the largest."""
-    factor = scale_of(rows[0]["measure"]).factor
-    values = sorted(factor * column(rows, "mean"))
-    unit = " points" if factor == 100 else ""
-    ends = [f"{v:+.2g}" for v in (values[0], values[-1])]
-    return (ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}") + unit
 
 
 def families(tables: Tables) -> list[str]:

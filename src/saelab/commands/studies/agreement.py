@@ -14,6 +14,8 @@ from saelab.commands.studies.points import Point, Points, control, seed
 from saelab.plots.read import Row, column, read_rows
 from saelab.run import load_sae
 
+CHANCE = 1_000_003  # seeds the random directions; with an SAE's own seed they would be the decoder it began with
+
 
 def agreement(found: Points) -> list[dict[str, Any]]:
     """A row per pair of runs that differ in their seed alone, or in their model alone: Hungarian-matched decoders.
@@ -32,7 +34,7 @@ def agreement(found: Points) -> list[dict[str, Any]]:
             if A.shape[1] != B.shape[1] or not len(A) or not len(B):
                 continue
             scores = agreement_scores(decoder_agreement(A, B, alive_a=alive_a, alive_b=alive_b))
-            chance = agreement_scores(chance_agreement(A, alive_a=alive_a, latents=int(alive_b.sum())))
+            chance = agreement_scores(chance_agreement(A, alive_a=alive_a, latents=int(alive_b.sum()), seed=CHANCE))
             names = {"kind": kind, "a": a.line, "b": b.line, "a_l0": a.l0, "b_l0": b.l0}
             runs_of = {"a_seed": seed(one), "b_seed": seed(other), "a_run": one["run"], "b_run": other["run"]}
             rows.append(names | runs_of | scores | {"chance": chance["mean_cos"]})

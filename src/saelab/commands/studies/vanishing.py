@@ -35,7 +35,8 @@ def vanishing(found: Points) -> list[dict[str, Any]]:
     """Of each line and concept the smallest L0 at which it is recovered: geometric mean and interval over seeds.
 
     ever: of `seeds`, those in which it is recovered at all; the mean is over these.  steady: the L0 from which it is
-    recovered at every denser setting, geometric mean over the seeds in which it is so at the densest.
+    recovered at every denser setting, geometric mean over the seeds in which it is so at the densest. The interval ends
+    where the line does.
     """
     rows = []
     for line, ours in long(found).items():
@@ -45,6 +46,8 @@ def vanishing(found: Points) -> list[dict[str, Any]]:
                 logs = [math.log(v) for v in first[:, i].tolist() if v > 0]
                 steady = [math.log(v) for v in settled[:, i].tolist() if v > 0]
                 told = interval(logs)
+                told["low"] = within(told["low"], ours)
+                told["high"] = within(told["high"], ours)
                 rows.append(
                     {"line": line, "family": family, "concept": name}
                     | {key: math.exp(told[old]) for key, old in (("l0", "mean"), ("low", "low"), ("high", "high"))}
@@ -52,6 +55,12 @@ def vanishing(found: Points) -> list[dict[str, Any]]:
                     | {"steady": math.exp(interval(steady)["mean"]), "sparsest": ours[0].l0, "densest": ours[-1].l0}
                 )
     return rows
+
+
+def within(log: float, ours: list[Point]) -> float:
+    """A log L0 no lower than that of the sparsest run with active latents, no higher than the densest's."""
+    known = [math.log(l0) for p in ours for l0 in p.by_seed("test/l0").values() if l0 > 0]
+    return log if math.isnan(log) else min(max(log, min(known)), max(known))
 
 
 def orders(found: Points) -> list[dict[str, Any]]:
