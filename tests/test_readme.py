@@ -32,7 +32,7 @@ def test_every_command_is_a_valid_config(words: list[str]) -> None:
     assert (CHECKOUT / program).exists()
     overrides = [a for a in args if not a.startswith("-")]
     todo = jobs(program.stem, overrides) if "-m" in args else [overrides]
-    for job in todo:
+    for job in todo[:: max(1, len(todo) // 3)]:  # tests/config has all sweeps
         compose(program.stem, job)
 
 
