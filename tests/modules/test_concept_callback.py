@@ -121,7 +121,7 @@ def test_thresholds_and_rows(store: Store, tmp_path: Path) -> None:
 
 def test_when(store: Store, tmp_path: Path) -> None:
     assert moments(1000, 20) == {*range(0, 1001, 100), 1, 2, 4, 8, 16, 32, 63, 126, 251, 501}
-    assert moments(40, 20) == {0, 10, 20, 30, 40, 1, 3, 6, 16}  # not more than every fifth
+    assert moments(40, 20) == {0, 20, 40, 1, 6}  # not more than every eighth
     assert moments(3, 20) == {0, 1, 3}
     assert moments(7, 1) == {0, 1, 7}
     fit(module(planted()), store, watch(tmp_path, every=2, unit="epoch"), epochs=3)

@@ -35,8 +35,8 @@ class ConceptDynamics(L.Callback):
     Args:
         save_dir: where the files go; the run's figures, and one folder per member of a pack.
         rows: of the validation split at most; half of them choose a latent, the other half score it.
-        times: at how many steps: half of them at equal distances, half at equal ratios; besides step 0. At most a fifth
-            of all.
+        times: at how many steps: half of them at equal distances, half at equal ratios; besides step 0. At most an
+            eighth of all.
         every: instead of `times`, steps or epochs from one to the next.
         unit: which of the two `every` counts.
         selective, pure: held-out AUC above which a latent detects a class; and above which, for that class alone, it
@@ -171,8 +171,8 @@ def known(file: Path) -> list[Row]:
 def moments(total: int, times: int) -> set[int]:
     """Steps from 0 to `total`: about `times` besides 0, half of them at equal distances and half at equal ratios.
 
-    Fewer in a short training: a look costs about as much as a step, and at every fifth on average it is cheap.
+    Fewer in a short training: a look costs up to half a step of 2,048 latents.
     """
-    some = max(1, min(times, total // 5) // 2)
+    some = max(1, min(times, total // 8) // 2)
     even = {round(total * i / some) for i in range(some + 1)}
     return even | {round(total ** (i / some)) for i in range(some)}
