@@ -147,3 +147,19 @@ def test_a_page_without_studies_is_as_before(tmp_path):
     table = sweep(tmp_path, by_k({4: "0", 8: "01"}))
     page = read(compare([], tmp_path / "report.html", table=table))
     assert len(page.images) == 1
+
+
+def test_where_nothing_is_recovered(tmp_path):
+    jobs = [
+        job({"model": "topk", "l0": k, "seed": s}, k, {"digit": "01" if k > 8 else ""})
+        for k in (4, 8, 16)
+        for s in (0, 1)
+    ]
+    found = study(tmp_path, jobs, BOTH)
+    assert "No run recovers any tag concept." in sparsities(found)
+    assert vanished(found)[1] == "No run recovers any tag concept: none can vanish."
+    assert families(found)[0].endswith(
+        "to tell which family goes first: at most 0.0\N{NO-BREAK SPACE}% of tag concepts."
+    )
+    found = study(tmp_path / "none", [made | {"recovered": {}} for made in jobs], BOTH)
+    assert codiscards(found)[0].startswith("Of no two concepts are both recovered by some runs and discarded by others")

@@ -14,7 +14,7 @@ from saelab.plots.read import column, read_rows
 from saelab.plots.settings import scale_of, title
 from saelab.plots.style import MUTED, new, styled
 
-LEFT_OUT = ("coverage", "redundancy", "entropy")  # in the table, not in the figure
+LEFT_OUT = ("coverage", "redundancy", "entropy", "acc_recovered")  # in the table, not in the figure
 
 
 @styled
@@ -38,7 +38,7 @@ def controls(folder: Path) -> Figure:
             band(ax, scaled, "l0", colors(names)[name], symbol=marker(names, name))
         ax.axhline(0, color=MUTED, linewidth=0.9)
         points = ", points" if factor == 100 else ""
-        ax.set_title(textwrap.fill(title(measure) + points, 30), fontsize=9.5)
+        ax.set_title(textwrap.fill(title(measure) + points, 36), fontsize=9.5)
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.yaxis.set_major_formatter(lambda v, _: f"{v:+g}" if v else "0")
     for ax in grid.flat[len(measures) :]:

@@ -10,6 +10,8 @@ from saelab.report.study_tables import SIGNIFICANT, Tables, l0_interval, life, s
 from saelab.report.trained_findings import span
 from saelab.report.words import count, percent, together
 
+LEAST = 0.25  # of a family's concepts, below which half of them is one or two
+NONE = -2.0  # stands below every phi
 MOST = 4  # pairs or names that a sentence lists
 
 
@@ -21,6 +23,9 @@ def sparsities(tables: Tables) -> list[str]:
         if measure.endswith("/recovered"):
             family = measure.split("/")[1]
             best, fewest = max(rows, key=mean), min(rows, key=mean)
+            if not mean(best):
+                said.append(f"No run recovers any {family} concept.")
+                continue
             said.append(
                 f"Most {family} concepts are recovered at L0 {short(number(best['l0']))}{of(best)}: {told(best)} of "
                 f"{best['of']}; fewest at L0 {short(number(fewest['l0']))}{of(fewest)}: {told(fewest)}."
@@ -74,7 +79,7 @@ def vanished(tables: Tables) -> list[str]:
                 first = f"Of the {family} concepts {kept[0]} alone is ever recovered"
             said.append(f"{first}{f'; never recovered: {together(never)}' if never else ''}{concord(tables, family)}.")
         else:
-            said.append(f"No run recovers any {family} concept.")
+            said.append(f"No run recovers any {family} concept: none can vanish.")
     return said
 
 
@@ -97,6 +102,8 @@ def codiscards(tables: Tables) -> list[str]:
         return ["No setting was trained with several seeds, so that chance cannot be told from going together."]
     sure = sorted((row for row in rows if row["q"] and number(row["q"]) < SIGNIFICANT), key=lambda r: -phi(r))
     top = max(rows, key=phi)
+    if phi(top) == NONE:
+        return [f"Of no two concepts are both recovered by some runs and discarded by others: {total} without a phi."]
     if not sure:
         raw = sum(phi(row) > 0.5 for row in rows)
         smallest = min(number(row["q"]) for row in rows if row["q"])
@@ -113,7 +120,7 @@ def codiscards(tables: Tables) -> list[str]:
 
 def phi(row: Row) -> float:
     value = number(row["phi"])
-    return -2.0 if math.isnan(value) else value
+    return NONE if math.isnan(value) else value
 
 
 def pair(row: Row) -> str:
@@ -135,12 +142,23 @@ def families(tables: Tables) -> list[str]:
             verdict = (low > 1) if sure and (low > 1 or high < 1) else None
             first[verdict].append(f"{row['line'] or 'here'}{ratio(row)}")
         what = f"By concepts {measure}, "
+        parts = {row["family"]: largest(tables, measure, row["family"]) for row in tables["halves"]}
+        few = [f"at most {percent(parts[name])} of {name} concepts" for name in (a, b) if parts[name] < LEAST]
+        if few:
+            said.append(f"{what}there is too little to lose to tell which family goes first: {together(few)}.")
+            continue
         for verdict, (gone, kept) in ((True, (a, b)), (False, (b, a))):
             if first[verdict]:
                 said.append(f"{what}{gone} is lost before {kept}: {together(first[verdict])}.")
         if first[None]:
             said.append(f"{what}it is not clear whether {a} or {b} is lost first: {together(first[None])}.")
     return said
+
+
+def largest(tables: Tables, measure: str, family: str) -> float:
+    """The largest share of a family that any line has, on average over its seeds."""
+    rows = [r for r in tables["halves"] if r["measure"] == measure and r["family"] == family]
+    return max((number(r["largest"]) for r in rows if r["largest"]), default=0.0)
 
 
 def ratio(row: Row) -> str:
