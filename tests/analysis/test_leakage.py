@@ -23,6 +23,7 @@ def test_a_line_by_hand():
     fit = torch.tensor([True, True, False, False])
     line = least_squares(code[fit], target[fit])
     assert (line.weight.item(), line.bias.item()) == pytest.approx((2, 1))
+    code, target, fit = code.repeat(10, 1), target.repeat(10, 1), fit.repeat(10)
     assert r2(code, target, fit=fit) == pytest.approx(1 - 1 / 0.5)
 
 
@@ -46,6 +47,14 @@ def test_no_code_tells_nothing_and_no_target_has_no_share():
     assert r2(z[:, :0], z, fit=FIT) == r2(torch.ones(N, 3), z, fit=FIT) == 0
     assert math.isnan(r2(z, z[:, :0], fit=FIT)) and math.isnan(r2(z, torch.ones(N, 1), fit=FIT))
     assert -0.02 < r2(normal(20, 3), z, fit=FIT) < 0.005
+
+
+def test_a_code_that_hardly_ever_fires_is_not_read():
+    """A line through two rows would be far off on the others."""
+    z, code = normal(1), torch.zeros(N, 1)
+    code[[0, 1, 3000, 3001]] = torch.tensor([[1e-3], [1.1e-3], [50.0], [60.0]])
+    assert r2(code, z, fit=FIT) == 0
+    assert r2(torch.cat([code, z], 1), z, fit=FIT) == pytest.approx(1)
 
 
 def test_shares_by_construction():

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 SINGULAR = 1e-10  # eigenvalues below this share of the largest are rounding
+RARE = 10  # rows to fit on, below which a line says nothing of other rows
 
 
 class Line(NamedTuple):
@@ -36,8 +37,9 @@ def least_squares(code: Float[Tensor, "n q"], target: Float[Tensor, "n k"]) -> L
 def r2(code: Float[Tensor, "n q"], target: Float[Tensor, "n k"], *, fit: Bool[Tensor, " n"]) -> float:
     """1 − Σ ‖t − t̂‖² / Σ ‖t − t̄‖² on the rows outside `fit`, t̂ the least-squares line of the codes on those inside.
 
-    All of the target at once, so that no rotation of it changes the number. 0 for a code that does not vary on `fit`,
-    such as one of no width; below 0 by about q / n where it tells nothing; nan for a target that does not vary.
+    All of the target at once, so that no rotation of it changes the number. Columns that leave their median on fewer
+    than RARE rows of `fit` are not read. 0 for a code without others, such as one of no width; below 0 by about q / n
+    where it tells nothing; nan for a target that does not vary.
     """
     if target.shape[1] == 0:
         return torch.nan
@@ -45,10 +47,18 @@ def r2(code: Float[Tensor, "n q"], target: Float[Tensor, "n k"], *, fit: Bool[Te
     total = (t - t.mean(0)).square().sum()
     if total == 0:
         return torch.nan
-    if not (code[fit] != code[fit][:1]).any():
+    code = code[:, read(code[fit])]
+    if code.shape[1] == 0:
         return 0.0
     rest = t - least_squares(code[fit], target[fit]).of(code[~fit])
     return (1 - rest.square().sum() / total).item()
+
+
+def read(code: Float[Tensor, "n q"]) -> Bool[Tensor, " q"]:
+    """The columns that vary on enough rows: of a sparse code, those that fire."""
+    if code.shape[1] == 0:
+        return torch.zeros(0, dtype=torch.bool, device=code.device)
+    return (code != code.median(0).values).sum(0) >= RARE
 
 
 class Shares(NamedTuple):
