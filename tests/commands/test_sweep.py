@@ -44,7 +44,7 @@ def test_multirun_shares_a_store_and_ends_in_a_table(tmp_path: Path) -> None:
     (sweep,) = (tmp_path / "sweeps/quickstart").iterdir()
     assert (sweep / "sweep.png").exists()
     assert (sweep / "report.html").exists()
-    assert sorted(p.name for p in sweep.iterdir() if p.is_dir()) == ["000", "001", "002"]
+    assert sorted(p.name for p in sweep.iterdir() if p.is_dir()) == ["000", "001", "002", "sweep"]  # its studies
 
 
 def test_a_failed_job_is_told_and_the_rest_go_on(tmp_path: Path) -> None:
