@@ -74,9 +74,13 @@ def vanished(tables: Tables) -> list[str]:
         never = [name for name in names if not any(number(r["ever"]) for r in rows if r["concept"] == name)]
         kept = [name for name in names if name not in never]
         if kept:
-            first = f"Of the {family} concepts {kept[0]} survives to the sparsest codes and {kept[-1]} vanishes first"
-            if len(kept) == 1:
-                first = f"Of the {family} concepts {kept[0]} alone is ever recovered"
+            at = {name: life(rows, (family, name)) for name in kept}
+            longest, shortest = ([n for n in kept if at[n] == at[kept[end]]] for end in (0, -1))
+            first = (
+                f"Of the {family} concepts {together(longest)} survive{'s' * (len(longest) == 1)} to the sparsest codes"
+            )
+            if len(longest) < len(kept):
+                first += f" and {together(shortest)} vanish{'es' * (len(shortest) == 1)} first"
             said.append(f"{first}{f'; never recovered: {together(never)}' if never else ''}{concord(tables, family)}.")
         else:
             said.append(f"No run recovers any {family} concept: none can vanish.")
@@ -84,14 +88,15 @@ def vanished(tables: Tables) -> list[str]:
 
 
 def concord(tables: Tables, family: str) -> str:
-    rows = [row for row in tables.get("orders", []) if row["family"] == family]
-    pooled = next((row for row in rows if row["line"] == "all"), rows[0] if rows else None)
-    if pooled is None or not pooled["p"]:
+    """Whether the seeds of a line agree on the order: where they do least."""
+    rows = [r for r in tables.get("orders", []) if r["family"] == family and r["line"] != "all" and r["p"]]
+    if not rows:
         return ""
-    p = number(pooled["p"])
-    w = f"Kendall's W {number(pooled['w']):.2f}, {number(pooled['chance']):.2f} by chance, p = {p:.2g}"
-    verdict = "agree on the order" if p < SIGNIFICANT else "do not agree on the order more than by chance"
-    return f"; {count(number(pooled['runs']))} series of runs {verdict} ({w})"
+    least = max(rows, key=lambda row: number(row["p"]))
+    w = f"Kendall's W {number(least['w']):.2f}, {number(least['chance']):.2f} by chance, p = {number(least['p']):.2g}"
+    verdict = "agree" if number(least["p"]) < SIGNIFICANT else "do not agree more than by chance"
+    where = " in the line where they agree least" if len(rows) > 1 else ""
+    return f"; the seeds {verdict} on the order ({w}{where})"
 
 
 def codiscards(tables: Tables) -> list[str]:
