@@ -121,6 +121,8 @@ def test_families_have_a_row_per_variant(tmp_path):
     ]
     figure = families(studies(sweep(tmp_path, jobs, BOTH)))
     assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["topk", "omp"]
+    assert titles(figure)[:2] == ["Share of concepts recovered", "Share of concepts detected"]
+    assert figure.axes[-1].get_xlabel() == "active latents per row (L0)"
     digit, tag = figure.axes[0].lines
     assert digit.get_ydata().tolist() == [0.4, 0.8, 1]
     assert tag.get_ydata().tolist() == [0, 0, 1]

@@ -51,7 +51,8 @@ def matrix(rows: list[Row]) -> Figure:
     assert image is not None
     bar = figure.colorbar(image, ax=list(axes), shrink=0.75, aspect=25, pad=0.02)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    note(figure, "two variants of one seed, on the diagonal two seeds of one; white: no pair; chance: random directions")
+    what = "two variants of one seed, on the diagonal two seeds of one; white: no pair; chance: random directions"
+    note(figure, what)
     return figure
 
 

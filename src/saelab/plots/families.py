@@ -27,9 +27,10 @@ def families(folder: Path) -> Figure:
     figure = new(1.95 * len(lines) + 0.6)
     grid = figure.subplots(len(lines), len(HEADINGS), sharex=True, squeeze=False)
     floor = min(float(row["mean"]) for row in rows if row["measure"] == "best_auc")
-    for axes, line in zip(grid, lines, strict=True):
+    for i, line in enumerate(lines):
+        axes = grid[i]
         for ax, (measure, heading) in zip(axes, HEADINGS.items(), strict=True):
-            over(ax, column(rows, "l0"), AT_L0 if axes is grid[-1] else "")
+            over(ax, column(rows, "l0"), AT_L0 if i == len(lines) - 1 else "")
             for name in names:
                 ours = [r for r in rows if (r["line"], r["measure"], r["family"]) == (line, measure, name)]
                 band(ax, ours, "l0", colors(names)[name])
@@ -37,7 +38,7 @@ def families(folder: Path) -> Figure:
             ax.set_ylim(min(0.8, floor - 0.02) if auc else -0.04, 1.01 if auc else 1.04)
             if not auc:
                 ax.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
-            if axes is grid[0]:
+            if i == 0:
                 ax.set_title(heading, fontsize=9.5)
         if line:
             axes[0].set_ylabel(textwrap.fill(line, 20), weight="bold", color="black")
