@@ -36,9 +36,9 @@ def test_forward_is_decode_of_encode(name: str, d_in: int, d_sae: int, normalize
     x = rows(32, d_in)
     torch.testing.assert_close(sae(x), sae.decode(sae.encode(x), x), rtol=1e-4, atol=1e-4)
     step = sae.step(x)
-    torch.testing.assert_close(sae.norm_out.inverse(step.y_hat, x), sae(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(sae.to_user(step.y_hat, x), sae(x), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(step.f, sae.encode(x))
-    assert step.f.shape == step.pre.shape == (32, d_sae)
+    assert step.f.shape == step.pre.shape == (32, sae.d_sae)
 
 
 @every_variant

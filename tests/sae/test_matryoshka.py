@@ -90,7 +90,7 @@ def test_any_sae_can_be_nested() -> None:
             return self.prefixes.levels(self, f, x, where)
 
         def error(self, s: Step) -> Tensor:
-            return self.prefixes.error(s)
+            return self.prefixes.error(s, self.likelihood)
 
     sae = Nested(d_in=8, d_sae=24, l1=0.5)
     s = sae.step(torch.randn(50, 8))

@@ -10,7 +10,7 @@ from variants import loss_of, make, names, rows
 
 from saelab.sae import SAE, Step
 
-SPARSE = [name for name in names() if type(make(name)).support is not SAE.support]
+SPARSE = [n for n in names() if type(make(n)).support is not SAE.support and not make(n).encoder_hidden]
 TREATMENTS = {"aux_k": 3, "aux_coef": 0.3, "ghost": 0.2, "reanimate": 0.1, "dead_after": 100}
 OF_THE_PATH = ("density", "dense_steps")
 

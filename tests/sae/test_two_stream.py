@@ -19,12 +19,16 @@ SMALL: dict[str, Any] = {"d_in": 6, "d_sae": 16, "normalize": "none"}
 
 def descent(sae: DenSaE, x: Tensor) -> Tensor:
     """F of each row after 0, 1, 2, ... iterations, `[iterations + 1, b]`."""
-    centred, atoms, iterations = (sae.norm(x) - sae.b_dec).detach(), sae.atoms().detach(), sae.iterations
-    values = []
-    for sae.iterations in range(iterations + 1):
-        codes = sae.minimise(centred, atoms).detach()
-        values.append(sae.objective(centred, codes, codes @ atoms))
-    return torch.stack(values)
+    return torch.stack([descent_end(sae, x, iterations) for iterations in range(sae.iterations + 1)])
+
+
+@torch.no_grad()
+def descent_end(sae: DenSaE, x: Tensor, iterations: int | None = None) -> Tensor:
+    """F of each row after the last iteration, or after so many."""
+    problem = sae.problem(sae.norm(x))
+    steps = sae.iterations if iterations is None else iterations
+    codes = problem.minimise(sae.guess(problem), steps, momentum=sae.momentum)
+    return problem.value(codes, codes @ problem.atoms)
 
 
 def assert_never_rises(values: Tensor) -> None:
@@ -97,7 +101,7 @@ def test_densae_by_hand() -> None:
     assert terms["recon"].item() == 4 + 1.75**2
     assert terms["sparsity"].item() == 0.5 * 1.25
     # F = 1/2 (4 + 1.75^2) + 1/2 (1) 2^2 + 0.5 (1.25)
-    value = sae.objective(x, torch.tensor([[2.0, 1.25]]), torch.tensor([[2.0, 1.25]]))
+    value = sae.problem(x).value(torch.tensor([[2.0, 1.25]]), torch.tensor([[2.0, 1.25]]))
     assert value.item() == pytest.approx((4 + 1.75**2) / 2 + 2 + 0.625)
     sae.iterations = 60  # to the minimum: z = 4 / (1 + ridge), f = 3 - l1
     step = sae.step(x)
@@ -155,11 +159,6 @@ def test_accelerated_inference_gets_further() -> None:
     exact.load_state_dict(plain.state_dict())
     least = descent_end(exact, x)
     assert (descent_end(fast, x) - least).mean() < 0.2 * (descent_end(plain, x) - least).mean()
-
-
-def descent_end(sae: DenSaE, x: Tensor) -> Tensor:
-    codes = sae.minimise(x - sae.b_dec, sae.atoms()).detach()
-    return sae.objective(x - sae.b_dec, codes, codes @ sae.atoms()).detach()
 
 
 def test_densaes_gradient_is_that_of_finite_differences() -> None:

@@ -28,6 +28,10 @@ def fold(sae: variants.SAE) -> Plain:
 
     Raises: Unsupported for what is more than one linear encoder, an activation and one linear decoder.
     """
+    if sae.likelihood.bernoulli:
+        raise Unsupported("likelihood=bernoulli: no format turns what is decoded from logits into probabilities.")
+    if sae.encoder_hidden:
+        raise Unsupported(f"encoder_hidden={[*sae.encoder_hidden]}: no format has layers before the encoder.")
     activation = _activation(sae)
     W_dec, b_dec = sae.W_dec.double(), sae.b_dec.double()
     tied = activation["kind"] == "matching_pursuit"

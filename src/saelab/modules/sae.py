@@ -8,9 +8,11 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from saelab.modules.objective import Objective
 from saelab.modules.optim import Averages, OptimizerFactory, Shape, configure, training_steps
 from saelab.modules.tally import Tally
 from saelab.sae import SAE, Step
+from saelab.sae.likelihood import cross_entropy
 
 
 class SAEModule(L.LightningModule):
@@ -18,7 +20,9 @@ class SAEModule(L.LightningModule):
 
     Logged while training: `train/loss`, every term of `SAE.losses`, and the batch's `ev` and `l0`. Logged over the
     whole validation and test split, with frozen weights: `ev`, `mse`, `l0`, `l1`, `dead`, `norm_min` and `norm_max`
-    of the decoder rows. EV compares with the mean of the split itself; all are in the units of the activations.
+    of the decoder rows. EV compares with the mean of the split itself; all are in the units of the activations. Also
+    `loss` and its terms, the objective that training minimised, with the weights that it has there; and of a Bernoulli
+    likelihood `bce`, the cross-entropy without weights, a sum over d, mean over rows.
 
     Args:
         sae: the variant; `d_in` is filled in from the store.
@@ -51,10 +55,11 @@ class SAEModule(L.LightningModule):
         self.lr_warmup, self.lr_decay = lr_warmup, lr_decay
         self.lr_shape: Shape = lr_shape
         self.sparsity_warmup, self.init_rows = sparsity_warmup, init_rows
-        self.tally = Tally(d_out=sae.d_out, d_sae=sae.d_sae)
+        self.tally, self.objective = Tally(d_out=sae.d_out, d_sae=sae.d_sae), Objective()
         # A constant near the mean of the activations, so that variances keep their digits.
         self.register_buffer("centre", torch.zeros(sae.d_out), persistent=False)
         self.averages = Averages()
+        self.total_steps = 0  # until training is set up
         self.taken: Step | None = None  # the step whose loss is on its way back
         self.tables: dict[str, dict[str, Tensor]] = {}
 
@@ -90,13 +95,11 @@ class SAEModule(L.LightningModule):
     def training_step(self, batch: Any, _: int) -> Tensor:
         self.sae.anneal_(self.global_step / self.total_steps)
         s = self.sae.step(batch.x, batch.y if self.sae.transcoder else None)
-        terms = self.sae.losses(s)
-        if "sparsity" in terms and self.sparsity_warmup:
-            terms["sparsity"] = terms["sparsity"] * self._sparsity_scale()
+        terms = self._terms(s)
         loss = torch.stack(list(terms.values())).sum()
         self.taken = s
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # pyright: ignore[reportAttributeAccessIssue]
-            self._log_batch(s.y, s.y_hat, s.f, {"loss": loss, **terms})
+            self._log_batch(s.y, self.sae.likelihood.expected(s.y_hat), s.f, {"loss": loss, **terms})
         return loss
 
     def on_after_backward(self) -> None:
@@ -105,7 +108,17 @@ class SAEModule(L.LightningModule):
         self.sae.track_(self.taken)
         self.taken = None
 
+    def _terms(self, s: Step) -> dict[str, Tensor]:
+        """What is minimised now, in training and in evaluation alike."""
+        terms = self.sae.losses(s)
+        if "sparsity" in terms and self.sparsity_warmup:
+            terms["sparsity"] = terms["sparsity"] * self._sparsity_scale()
+        return terms
+
     def _sparsity_scale(self) -> float:
+        """How far the sparsity term's weight has risen; whole where there is no training, only a test."""
+        if not self.total_steps:
+            return 1.0
         return min(1.0, (self.global_step + 1) / (self.sparsity_warmup * self.total_steps))
 
     @torch.no_grad()
@@ -135,7 +148,9 @@ class SAEModule(L.LightningModule):
 
     def _evaluate(self, batch: Any) -> None:
         s = self.sae.step(batch.x, batch.y if self.sae.transcoder else None)
-        self.tally.update(batch.y, self.sae.norm_out.inverse(s.y_hat, batch.x), s.f, self.centre, s.where)
+        self.tally.update(batch.y, self.sae.to_user(s.y_hat, batch.x), s.f, self.centre, s.where)
+        logits = self.sae.likelihood.bernoulli
+        self.objective.update(self._terms(s), len(s.x), {"bce": cross_entropy(s.y_hat, s.y)} if logits else {})
 
     def on_validation_epoch_end(self) -> None:
         self._log_split("val")
@@ -153,10 +168,11 @@ class SAEModule(L.LightningModule):
             "mean_active": s.activity / s.fired.clamp_min(1),
             "decoder_norm": norms,
         }
-        facts = values | {"norm_min": norms.min(), "norm_max": norms.max()}
+        facts = values | self.objective.compute() | {"norm_min": norms.min(), "norm_max": norms.max()}
         self.log_dict({f"{split}/{k}": v.float() for k, v in facts.items()}, sync_dist=True)
         self._log_histogram(split, density)
         self.tally.reset()
+        self.objective.reset()
 
     def _log_histogram(self, split: str, density: Tensor) -> None:
         """log10 of the firing frequencies of living latents, where a logger draws histograms."""

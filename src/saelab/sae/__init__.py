@@ -20,12 +20,14 @@ from saelab.sae.random import Random
 from saelab.sae.relu import ReLU
 from saelab.sae.step import Dense, Step
 from saelab.sae.topk import TopK
+from saelab.sae.vae import VAE
 
 __all__ = [
     "LISTA",
     "OMP",
     "PCA",
     "SAE",
+    "VAE",
     "AbsTopK",
     "BatchTopK",
     "DenSaE",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -14,8 +14,11 @@ from saelab.sae.archetypal import Archetypes, matched_encoder
 from saelab.sae.auxk import auxk_loss
 from saelab.sae.ghost import ghost_loss
 from saelab.sae.init import START_ROWS, geometric_median, unit_rows, upper_quantile
+from saelab.sae.likelihood import Kind, Likelihood
+from saelab.sae.networks import trunk
 from saelab.sae.norm import Normalizer
-from saelab.sae.step import Decoder, Normalize, Step, squared_error
+from saelab.sae.step import Decoder, Normalize, Step
+from saelab.sae.unit import normalise_, tangent_
 
 # The share of the places up to which sparse products are faster than dense ones, as measured on a CPU: less where the
 # decoder's rows are short, or all of them together outgrow the caches; and less where oneDNN makes the dense ones.
@@ -34,6 +37,11 @@ class SAE(nn.Module):
 
     With `d_out` it is a transcoder: y is another site's row, b_dec lives in y's space, so pre = x W_enc + b_enc, and
     with `skip` y_hat gains x W_skip (Dunefsky et al. 2024, arXiv 2406.11944; Paulo et al. 2025, arXiv 2501.18823).
+
+    With `encoder_hidden`, pre = MLP(x − b_dec) W_enc + b_enc, an MLP of so many ReLU layers. With likelihood=bernoulli,
+    y_hat are logits and `recon` is the cross-entropy: see `Likelihood`. What users are given is σ(y_hat), b_dec starts
+    at the logit of the data's centre, and inputs are centred at σ(b_dec): x − σ(b_dec) is what an empty code leaves
+    unexplained, as x − b_dec is for the squared error.
 
     A variant overrides `activate` and, if it has terms of its own, `losses`; state changes in `track_` only.
     W_dec starts with random unit rows and W_enc as its transpose (Gao et al. 2024, arXiv 2406.04093, §A.1).
@@ -55,6 +63,9 @@ class SAE(nn.Module):
         ghost: weight of ghost gradients; 0 turns them off.
         reanimate: weight of a term that raises the pre-activations of dead latents until they fire again.
         dead_after: a latent that has not fired for so many rows counts as dead for AuxK, ghosts and reanimation.
+        likelihood: of the target: `gaussian`, or `bernoulli` for targets between 0 and 1, with normalize=none.
+        pos_weight: how much more an entry that is on counts than one that is off; other than 1 only for such targets.
+        encoder_hidden: widths of ReLU layers before W_enc; none: the encoder is linear.
         bf16_encode: on the sparse path, choose the places of codes by a product of factors rounded to bfloat16; the
             pre-activations there are then computed again in full. A place whose pre-activation is within rounding (a
             part in 256) of the boundary may be missed or taken.
@@ -62,6 +73,8 @@ class SAE(nn.Module):
 
     controller: tuple[str, ...] = ()  # buffers and parameters that stay float32 whatever the model's dtype
     signed: bool = False  # whether codes are of either sign, so that AuxK's are too
+    no_layers: str = ""  # why a variant takes no layers before its encoder
+    dense_codes: bool = False  # whether codes are a dense stream's: all of them are used, and none is a concept
     idle: Tensor
     density: Tensor
     dense_steps: Tensor
@@ -87,6 +100,9 @@ class SAE(nn.Module):
         ghost: float = 0.0,
         reanimate: float = 0.0,
         dead_after: int = 10_000,
+        likelihood: Kind = "gaussian",
+        pos_weight: float = 1.0,
+        encoder_hidden: Sequence[int] = (),
         bf16_encode: bool = False,
     ) -> None:
         super().__init__()
@@ -104,6 +120,14 @@ class SAE(nn.Module):
         self.decoder, self.b_dec_init, self.start_l0 = decoder, b_dec_init, min(start_l0, d_sae)
         self.aux_k, self.aux_coef, self.ghost = aux_k, aux_coef, ghost
         self.reanimate, self.dead_after, self.bf16_encode = reanimate, dead_after, bf16_encode
+        self.likelihood, self.encoder_hidden = Likelihood(likelihood, pos_weight), tuple(encoder_hidden)
+        if not self.likelihood.plain and normalize != "none":
+            asked = f"likelihood={likelihood} with pos_weight={pos_weight}"
+            raise ValueError(f"{asked} needs targets between 0 and 1 as they are: set normalize=none, not {normalize}.")
+        if self.likelihood.bernoulli and decoder == "archetypal":
+            raise ValueError("decoder=archetypal mixes data points, which are no logits: decoder=unit for bernoulli.")
+        if self.encoder_hidden and self.no_layers:
+            raise ValueError(f"encoder_hidden={[*self.encoder_hidden]}: {self.no_layers}; leave it empty.")
         self.norm = Normalizer(normalize, d_in)
         self.norm_target = Normalizer(normalize, self.d_out) if self.transcoder else None
         self.points, self.delta = points, delta
@@ -124,19 +148,28 @@ class SAE(nn.Module):
             self.W_dec = nn.Parameter(unit_rows(self.d_sae, self.d_out))
 
     def build_encoder(self) -> None:
-        """Make W_enc, the decoder's transpose where the spaces are one, and b_enc."""
-        atoms = unit_rows(self.d_sae, self.d_in) if self.transcoder else self.W_dec.detach()
+        """Make W_enc, the decoder's transpose where the spaces are one, b_enc, and layers before them."""
+        self.trunk = trunk(self.d_in, self.encoder_hidden) if self.encoder_hidden else None
+        width = self.encoder_hidden[-1] if self.trunk else self.d_in
+        atoms = unit_rows(self.d_sae, width) if self.trunk or self.transcoder else self.W_dec.detach()
         self.W_enc = nn.Parameter(atoms.clone().T)  # stored by columns, as its gradient is made
         self.b_enc = nn.Parameter(torch.zeros(self.d_sae))
 
     def preactivate(self, x: Float[Tensor, "b i"]) -> Float[Tensor, "b s"]:
         """(x − b_dec) W_enc + b_enc of normalised inputs; without b_dec in a transcoder."""
+        if self.trunk is not None:
+            return encode_all(self.features(x), self.W_enc, self.b_enc, None)
         return encode_all(x, self.W_enc, self.b_enc, self.origin)
+
+    def features(self, x: Float[Tensor, "b i"]) -> Float[Tensor, "b h"]:
+        """What W_enc reads where there are layers before it."""
+        assert self.trunk is not None
+        return self.trunk(x if self.origin is None else x - self.origin)
 
     @property
     def origin(self) -> Float[Tensor, " i"] | None:
-        """What is subtracted from inputs: b_dec, but in a transcoder, where that lives in another space."""
-        return None if self.transcoder else self.b_dec
+        """What is subtracted from inputs: the output of an empty code; in a transcoder that lives in another space."""
+        return None if self.transcoder else self.likelihood.expected(self.b_dec)
 
     def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
         """Codes from pre-activations."""
@@ -167,7 +200,11 @@ class SAE(nn.Module):
 
         Raises: ValueError without the rows `x` where codes do not hold all (`skip`, `layer_norm`, a dense stream).
         """
-        return self.norm_out.inverse(self.reconstruct(f, None if x is None else self.norm(x)), x)
+        return self.to_user(self.reconstruct(f, None if x is None else self.norm(x)), x)
+
+    def to_user(self, y_hat: Float[Tensor, "b o"], x: Float[Tensor, "b i"] | None = None) -> Float[Tensor, "b o"]:
+        """The user's activations from outputs: of logits their σ, of others what undoes the normalisation of rows x."""
+        return self.norm_out.inverse(self.likelihood.expected(y_hat), x)
 
     def forward(self, x: Float[Tensor, "b i"]) -> Float[Tensor, "b o"]:
         return self.decode(self.encode(x), x)
@@ -193,7 +230,8 @@ class SAE(nn.Module):
     def sparse(self) -> bool:
         """Whether this variant has a sparse path: a support, and the plain encoder."""
         own = type(self)
-        return own.support is not SAE.support and own.latents is SAE.latents and own.preactivate is SAE.preactivate
+        plain = own.latents is SAE.latents and own.preactivate is SAE.preactivate and not self.encoder_hidden
+        return plain and own.support is not SAE.support
 
     def few(self, x: Float[Tensor, "b i"]) -> bool:
         """Whether steps use so few places that sparse products are faster: on a CPU, in one precision throughout."""
@@ -238,17 +276,18 @@ class SAE(nn.Module):
     def losses(self, s: Step) -> dict[str, Tensor]:
         """Named terms, already weighted; their sum is the loss.
 
-        recon = Σ_d (y − y_hat)², mean over rows; `aux`, `ghost` and `reanimate` = −w Σ_{i dead} pre_i, mean over rows,
-        where they are on. A term named `sparsity` is what a sparsity warm-up scales.
+        recon = Σ_d (y − y_hat)² or a cross-entropy, mean over rows; `aux`, `ghost` and `reanimate` =
+        −w Σ_{i dead} pre_i, mean over rows, where they are on. A term named `sparsity` is what a sparsity warm-up
+        scales.
         """
-        return {"recon": self.error(s)} | self.revival(s, s.y - s.y_hat)
+        return {"recon": self.error(s)} | self.revival(s, self.likelihood.residual(s.y_hat, s.y))
 
     def error(self, s: Step) -> Float[Tensor, ""]:
-        """Σ_d (y − y_hat)², mean over rows; what a variant that reconstructs on several levels overrides."""
-        return squared_error(s.y_hat, s.y)
+        """The error of y_hat, mean over rows; what a variant that reconstructs on several levels overrides."""
+        return self.likelihood.error(s.y_hat, s.y)
 
     def revival(self, s: Step, residual: Float[Tensor, "b o"]) -> dict[str, Tensor]:
-        """The terms through which dead latents learn."""
+        """The terms through which dead latents learn; the residual is in the units of targets, also for logits."""
         terms = {}
         if self.aux_k or self.ghost or self.reanimate:
             dead = self.dead.nonzero().squeeze(1)
@@ -302,16 +341,15 @@ class SAE(nn.Module):
     def project_(self) -> None:
         """After an optimiser step: bring decoder rows back to norm one, or archetypes to where they may be."""
         if self.decoder == "unit":
-            self.W_dec.div_(self.W_dec.norm(dim=1, keepdim=True).clamp_min_(1e-12))
+            normalise_(self.W_dec)
         elif self.decoder == "archetypal":
             self.archetypes.project_()
 
     @torch.no_grad()
     def project_grad_(self) -> None:
         """Before an optimiser step: remove the part of a unit row's gradient that only changes its norm."""
-        if self.decoder == "unit" and self.W_dec.grad is not None:
-            parallel = torch.einsum("so,so->s", self.W_dec.grad, self.W_dec)
-            self.W_dec.grad.addcmul_(parallel[:, None], self.W_dec, value=-1)
+        if self.decoder == "unit":
+            tangent_(self.W_dec)
 
     @torch.no_grad()
     def init_from_(self, x: Float[Tensor, "n i"], y: Float[Tensor, "n o"] | None = None) -> None:
@@ -320,8 +358,10 @@ class SAE(nn.Module):
         x = self.norm(x)
         if y is not None:
             self.norm_out.fit_(y)
-            self.b_enc.copy_(-x.mean(0) @ self.W_enc)
+            if self.b_enc is not None:
+                self.b_enc.copy_(-(x if self.trunk is None else self.features(x)).mean(0) @ self.W_enc)
         target = x if y is None else self.norm_out(y)
+        self.likelihood.check(target)
         self.center_(target)
         if self.decoder == "archetypal":
             self.archetypes.fit_(target - self.b_dec)
@@ -332,11 +372,11 @@ class SAE(nn.Module):
             self.start_(upper_quantile(pre, self.start_l0 / self.d_sae))
 
     def center_(self, y: Float[Tensor, "n o"]) -> None:
-        """Start the decoder bias at the centre of normalised targets."""
+        """Start the decoder bias at the centre of normalised targets, or at its logit."""
         if self.b_dec_init == "mean":
-            self.b_dec.copy_(y.mean(0))
+            self.b_dec.copy_(self.likelihood.output(y.mean(0)))
         elif self.b_dec_init == "median":
-            self.b_dec.copy_(geometric_median(y))
+            self.b_dec.copy_(self.likelihood.output(geometric_median(y)))
 
     def start_(self, level: Float[Tensor, " s"]) -> None:
         """Make `level` the pre-activation at which each latent fires: here, by its bias."""

@@ -16,9 +16,11 @@ from saelab.sae.step import Common
 class Control(SAE):
     """An SAE that is complete once `init_from_` has seen data: no parameter asks for gradient, `trained` is False.
 
-    Errors: ValueError for `skip`, whose path would stay zero, for `start_l0`, which would move the codes, and for an
-    archetypal decoder, whose mixtures are learned.
+    Errors: ValueError for `skip`, whose path would stay zero, for `start_l0`, which would move the codes, for
+    an archetypal decoder, layers before the encoder, or logits, all of which are learned.
     """
+
+    no_layers = "nothing trains a control"
 
     def __init__(self, **common: Unpack[Common]) -> None:
         super().__init__(**common)
@@ -29,6 +31,8 @@ class Control(SAE):
             raise ValueError(f"start_l0={self.start_l0}: {name} sets its own biases; leave it at 0.")
         if self.decoder == "archetypal":
             raise ValueError(f"decoder=archetypal: nothing trains {name}, so nothing would be mixed; decoder=unit.")
+        if self.likelihood.bernoulli:
+            raise ValueError(f"likelihood=bernoulli: nothing trains {name} to give logits; likelihood=gaussian.")
         self.requires_grad_(False)
 
 

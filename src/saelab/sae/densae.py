@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Unpack
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saelab.sae.elastic import Elastic, Form
 from saelab.sae.init import unit_rows
-from saelab.sae.proximal import largest_eigenvalue, monotone_fista, shrink
+from saelab.sae.proximal import largest_eigenvalue
 from saelab.sae.step import Common, Dense, Step
 from saelab.sae.two_stream import TwoStream
+from saelab.sae.unit import normalise_, tangent_
 
 
 class DenSaE(TwoStream):
@@ -28,6 +31,10 @@ class DenSaE(TwoStream):
     does not. pre is what one more step would shrink to a code, f + (x' − z A − f B) Bᵀ / L − l1 / L. Inference is in
     float32, or in what is wider, whatever the model's dtype.
 
+    Inference minimises what the output is judged by. With likelihood=bernoulli the squares in F are the cross-entropy
+    of the logits y_hat, not halved, the residual is x − σ(y_hat), and λ_max counts a quarter; with pos_weight p each is
+    weighted, and λ_max counts max(1, p) times. Routed atoms have entries on their own stream's side alone.
+
     Args:
         n_dense: width of the dense code.
         iterations: T.
@@ -38,13 +45,15 @@ class DenSaE(TwoStream):
         amortize: start from z = x' W_start and f = ReLU(x' W_enc + b_enc) (no ReLU if `signed`), not from zero. L grows
             to 20 to 50 in training, and from zero ten steps of 1/L are far from the minimum: in the quickstart, at
             l1 = 0.5, L0 is 81 and EV 0.976 from zero, 19 and 0.983 from the guess.
+        route: see `TwoStream`.
         d_in, and the rest: see `SAE`.
 
-    Errors: ValueError for a transcoder (inference sees the input alone), for other decoders than `unit`, and for
-    `start_l0`.
+    Errors: ValueError for a transcoder (inference sees the input alone), for other decoders than `unit`, for `start_l0`
+    and for `encoder_hidden`.
     """
 
     controller = ("lipschitz",)
+    no_layers = "DenSaE's atoms are its encoder"
     lipschitz: Tensor
 
     def __init__(
@@ -57,9 +66,10 @@ class DenSaE(TwoStream):
         signed: bool = False,
         momentum: bool = True,
         amortize: bool = True,
+        route: Sequence[int] | None = None,
         **common: Unpack[Common],
     ) -> None:
-        super().__init__(**common)
+        super().__init__(route=route, **common)
         if self.transcoder:
             raise ValueError("DenSaE explains its input with the atoms it is made of, so it cannot be a transcoder.")
         if self.decoder != "unit":
@@ -72,8 +82,9 @@ class DenSaE(TwoStream):
             raise ValueError(f"l1={l1} and ridge={ridge} must not be negative.")
         self.n_dense, self.iterations, self.l1, self.ridge = n_dense, iterations, l1, ridge
         self.signed, self.momentum, self.amortize = signed, momentum, amortize
-        self.W_dense = nn.Parameter(unit_rows(n_dense, self.d_in))
-        self.register_buffer("lipschitz", largest_eigenvalue(self.atoms()) + ridge)
+        A = unit_rows(n_dense, self.d_in)
+        self.W_dense = nn.Parameter(A if self.own_dense is None else nn.functional.normalize(A * self.own_dense))
+        self.register_buffer("lipschitz", self.steepest())
         if amortize:
             step = 1 / self.lipschitz
             self.W_start = nn.Parameter(self.W_dense.detach().T * step)
@@ -87,59 +98,35 @@ class DenSaE(TwoStream):
 
     def atoms(self) -> Float[Tensor, "n d"]:
         """A over B, `[n_dense + d_sae, d]`."""
-        return torch.cat([self.W_dense, self.W_dec])
+        return torch.cat(self.routed(self.W_dense, self.W_dec))
+
+    def steepest(self) -> Float[Tensor, ""]:
+        """L, the Lipschitz constant of F's gradient, or a little more."""
+        return self.likelihood.curvature * largest_eigenvalue(self.atoms()) + self.ridge
 
     def infer(self, x: Float[Tensor, "b i"]) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"], Dense]:
-        wide, sizes = torch.promote_types(x.dtype, torch.float32), [self.n_dense, self.d_sae]
         with torch.autocast(x.device.type, enabled=False):
-            b_dec, atoms = self.b_dec.to(wide), self.atoms().to(wide)
-            x_c = x.to(wide) - b_dec
-            codes = self.minimise(x_c, atoms)
-            A, B = atoms.split(sizes)
-            z, f = codes.split(sizes, 1)
-            pre = self.ascend(x_c - codes @ atoms, codes, atoms)[1] - self.l1 / self.lipschitz
-            parts = [part.to(x.dtype) for part in (pre, f, z, z @ A + b_dec, f @ B)]
+            problem = self.problem(x)
+            codes = problem.minimise(self.guess(problem), self.iterations, momentum=self.momentum)
+            (A, B), (z, f) = problem.atoms.split(problem.sizes()), codes.split(problem.sizes(), 1)
+            pre = problem.ascend(codes, codes @ problem.atoms)[1] - self.l1 / self.lipschitz
+            parts = [part.to(x.dtype) for part in (pre, f, z, z @ A + self.b_dec.to(z.dtype), f @ B)]
         return parts[0], parts[1], Dense(*parts[2:])
 
-    def minimise(self, x: Float[Tensor, "b d"], atoms: Float[Tensor, "n d"]) -> Float[Tensor, "b n"]:
-        """Both codes of centred rows, side by side, after all iterations."""
+    def problem(self, x: Float[Tensor, "b d"]) -> Elastic:
+        """What inference minimises for normalised rows."""
+        wide = torch.promote_types(x.dtype, torch.float32)
+        form = Form(self.likelihood, self.n_dense, self.l1, self.ridge, self.signed)
+        rows, bias, atoms = x.to(wide), self.b_dec.to(wide), self.atoms().to(wide)
+        return Elastic(form, rows, bias, atoms, self.lipschitz).centred()
 
-        def descend(codes: Float[Tensor, "b n"], y: Float[Tensor, "b d"]) -> Float[Tensor, "b n"]:
-            z, f = self.ascend(x - y, codes, atoms)
-            return torch.cat([z, shrink(f, self.l1 / self.lipschitz, signed=self.signed)], 1)
-
-        def objective(codes: Float[Tensor, "b n"], y: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-            return self.objective(x, codes, y)
-
-        codes = self.guess(x)
-        if self.momentum:
-            return monotone_fista(codes, atoms, descend, objective, self.iterations)
-        for _ in range(self.iterations):
-            codes = descend(codes, codes @ atoms)
-        return codes
-
-    def guess(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b n"]:
+    def guess(self, problem: Elastic) -> Float[Tensor, "b n"]:
         """Where inference starts."""
+        x = problem.unexplained()
         if not self.amortize:
             return x.new_zeros(len(x), self.n_dense + self.d_sae)
         f = x @ self.W_enc.to(x.dtype) + self.b_enc.to(x.dtype)
         return torch.cat([x @ self.W_start.to(x.dtype), f if self.signed else f.relu()], 1)
-
-    def ascend(
-        self, residual: Float[Tensor, "b d"], codes: Float[Tensor, "b n"], atoms: Float[Tensor, "n d"]
-    ) -> tuple[Float[Tensor, "b z"], Float[Tensor, "b s"]]:
-        """Both codes after a step of length 1/L against the gradient of F's smooth part."""
-        sizes = [self.n_dense, self.d_sae]
-        (z, f), (up_z, up_f) = codes.split(sizes, 1), (residual @ atoms.T).split(sizes, 1)
-        return z + (up_z - self.ridge * z) / self.lipschitz, f + up_f / self.lipschitz
-
-    def objective(
-        self, x: Float[Tensor, "b d"], codes: Float[Tensor, "b n"], y: Float[Tensor, "b d"]
-    ) -> Float[Tensor, " b"]:
-        """F of each centred row; y = codes @ atoms."""
-        z, f = codes.split([self.n_dense, self.d_sae], 1)
-        squares = (x - y).square().sum(1) + self.ridge * z.square().sum(1)
-        return squares / 2 + self.l1 * f.abs().sum(1)
 
     def losses(self, s: Step) -> dict[str, Tensor]:
         return super().losses(s) | {"sparsity": self.l1 * s.total(s.f.abs())}
@@ -151,12 +138,10 @@ class DenSaE(TwoStream):
     def project_(self) -> None:
         """After an optimiser step: rows of both dictionaries back to norm one, and the step length that suits them."""
         super().project_()
-        self.W_dense.div_(self.W_dense.norm(dim=1, keepdim=True).clamp_min_(1e-12))
-        self.lipschitz.copy_(largest_eigenvalue(self.atoms()) + self.ridge)
+        normalise_(self.W_dense)
+        self.lipschitz.copy_(self.steepest())
 
     @torch.no_grad()
     def project_grad_(self) -> None:
         super().project_grad_()
-        if self.W_dense.grad is not None:
-            parallel = (self.W_dense.grad * self.W_dense).sum(1, keepdim=True)
-            self.W_dense.grad.addcmul_(parallel, self.W_dense, value=-1)
+        tangent_(self.W_dense)

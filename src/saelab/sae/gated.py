@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from saelab.kernels import Support, above
 from saelab.sae.base import SAE
-from saelab.sae.step import Common, Step, squared_error
+from saelab.sae.step import Common, Step
 
 
 class Gated(SAE):
@@ -55,7 +55,7 @@ class Gated(SAE):
             y_gate = y_gate + s.x @ self.W_skip.detach()
         return super().losses(s) | {
             "sparsity": self.l1 * s.weighted_total(gate, W_dec.norm(dim=1) if self.decoder == "free" else None),
-            "gate": squared_error(y_gate, s.y),
+            "gate": self.likelihood.error(y_gate, s.y),
         }
 
     def start_(self, level: Float[Tensor, " s"]) -> None:

@@ -17,7 +17,7 @@ Constraint = Literal["equality", "inequality"]
 Rule = Literal["augmented", "reference"]
 
 
-class Control(Common, total=False):
+class LagrangianOptions(Common, total=False):
     """The arguments of `Lagrangian`, for variants that extend it."""
 
     target_l0: float

@@ -41,6 +41,8 @@ class LISTA(SAE):
         d_in, and the rest: see `SAE`.
     """
 
+    no_layers = "LISTA's depth is its iterations"
+
     def __init__(
         self,
         *,
@@ -59,8 +61,9 @@ class LISTA(SAE):
             raise ValueError(f"iterations={iterations} must be at least 1; without any, this is TopK or ReLU.")
         if step not in ("tied", "low_rank", "full"):
             raise ValueError(f"step={step!r} is unknown: tied, low_rank or full.")
-        if step == "tied" and self.transcoder:
-            raise ValueError("step=tied: a transcoder's output is not in the space of its input; step=low_rank.")
+        if step == "tied" and (self.transcoder or self.likelihood.bernoulli):
+            output = "a transcoder's output is" if self.transcoder else "logits are"
+            raise ValueError(f"step=tied: {output} not in the space of the input; step=low_rank.")
         if step == "low_rank" and not 1 <= rank <= self.d_in:
             raise ValueError(f"rank={rank} must be between 1 and d_in={self.d_in}.")
         if select not in ("topk", "shrink"):
@@ -109,7 +112,7 @@ class LISTA(SAE):
         return self.prefixes.levels(self, f, x, where)
 
     def error(self, s: Step) -> Float[Tensor, ""]:
-        return self.prefixes.error(s)
+        return self.prefixes.error(s, self.likelihood)
 
     def losses(self, s: Step) -> dict[str, Tensor]:
         terms = super().losses(s)

@@ -50,4 +50,4 @@ class Matryoshka(BatchTopK):
         return self.prefixes.levels(self, f, x, where)
 
     def error(self, s: Step) -> Float[Tensor, ""]:
-        return self.prefixes.error(s)
+        return self.prefixes.error(s, self.likelihood)

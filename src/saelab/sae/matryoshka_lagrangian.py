@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saelab.kernels import Support
-from saelab.sae.lagrangian import Control, Lagrangian
+from saelab.sae.lagrangian import Lagrangian, LagrangianOptions
 from saelab.sae.prefixes import FRACTIONS, Prefixes, Weights
 from saelab.sae.step import Step
 
@@ -33,7 +33,7 @@ class MatryoshkaLagrangian(Lagrangian):
         levels: Sequence[float] = FRACTIONS,
         random_levels: int = 0,
         level_weights: Weights = "mean",
-        **lagrangian: Unpack[Control],
+        **lagrangian: Unpack[LagrangianOptions],
     ) -> None:
         super().__init__(**lagrangian)
         self.prefixes = Prefixes(d_sae=self.d_sae, levels=levels, random=random_levels, weights=level_weights)
@@ -44,4 +44,4 @@ class MatryoshkaLagrangian(Lagrangian):
         return self.prefixes.levels(self, f, x, where)
 
     def error(self, s: Step) -> Float[Tensor, ""]:
-        return self.prefixes.error(s)
+        return self.prefixes.error(s, self.likelihood)

@@ -25,7 +25,7 @@ class PCA(Axes):
             there is no component, or no variance in the sample, stay dead.
     """
 
-    centre = "mean"
+    centre, dense_codes = "mean", True
 
     def __init__(self, *, signed: bool = True, **common: Unpack[Common]) -> None:
         super().__init__(signed=signed, **common)

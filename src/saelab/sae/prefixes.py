@@ -12,7 +12,8 @@ from torch import Tensor
 
 from saelab.kernels import Support, decode
 from saelab.sae.base import SAE
-from saelab.sae.step import Step, squared_error
+from saelab.sae.likelihood import Likelihood
+from saelab.sae.step import Step
 
 Weights = Literal["sum", "mean"]
 FRACTIONS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
@@ -66,9 +67,9 @@ class Prefixes:
             found.append(y_hat)
         return tuple(found)
 
-    def error(self, s: Step) -> Float[Tensor, ""]:
+    def error(self, s: Step, likelihood: Likelihood) -> Float[Tensor, ""]:
         """The weighted sum over the levels."""
-        total = torch.stack([squared_error(y_hat, s.y) for y_hat in s.levels]).sum()
+        total = torch.stack([likelihood.error(y_hat, s.y) for y_hat in s.levels]).sum()
         return total / len(s.levels) if self.weights == "mean" else total
 
 

@@ -34,8 +34,11 @@ class Pursuit(SAE):
     Inference is in float32, or in what is wider, whatever the model's dtype.
 
     Errors: ValueError for a transcoder (the residual that is pursued is the input's own), for `decoder=free` (atoms
-    must have norm one) and for `start_l0` (there are no biases).
+    must have norm one), for `start_l0` (there are no biases), for `encoder_hidden` (there is no encoder), and for other
+    likelihoods than the plain Gaussian: inner products with a residual are the gain of a squared error, of no other.
     """
+
+    no_layers = "a pursuit's atoms are its encoder"
 
     def __init__(
         self, *, k: int = 32, signed: bool = False, residual_threshold: float = 0.0, **common: Unpack[Common]
@@ -46,6 +49,9 @@ class Pursuit(SAE):
             raise ValueError(f"{name} explains its input with the atoms it is made of, so it cannot be a transcoder.")
         if self.decoder != "unit":
             raise ValueError(f"decoder={self.decoder}: {name} needs atoms of norm one, decoder=unit.")
+        if not self.likelihood.plain:
+            asked = f"likelihood={self.likelihood.kind} with pos_weight={self.likelihood.pos_weight}"
+            raise ValueError(f"{asked}: what {name} pursues is a squared residual: gaussian, pos_weight=1; or densae.")
         if self.start_l0:
             raise ValueError(f"start_l0={self.start_l0}: {name} has no biases to start from; leave it at 0.")
         if not 1 <= k <= self.d_sae:

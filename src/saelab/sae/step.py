@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypedDict
 
 import torch
@@ -96,4 +97,7 @@ class Common(Sizes, total=False):
     ghost: float
     reanimate: float
     dead_after: int
+    likelihood: Literal["gaussian", "bernoulli"]
+    pos_weight: float
+    encoder_hidden: Sequence[int]
     bf16_encode: bool

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saelab.kernels import Support, keep_top, top
 from saelab.sae.base import SAE
-from saelab.sae.step import Common, Step, squared_error
+from saelab.sae.step import Common, Step
 
 MULTI = 4  # times k: the codes of Multi-TopK's second reconstruction
 
@@ -77,7 +77,7 @@ class TopK(SAE):
         terms = super().losses(s)
         if self.multi:
             more = keep_top(s.pre, min(MULTI * self.k_used, self.d_sae))
-            terms["multi"] = self.multi * squared_error(self.reconstruct(more, s.x), s.y)
+            terms["multi"] = self.multi * self.likelihood.error(self.reconstruct(more, s.x), s.y)
         return terms
 
     def facts(self) -> dict[str, Tensor]:
