@@ -103,6 +103,30 @@ def test_the_learning_rate_climbs_back_and_dead_latents_are_counted(tmp_path: Pa
     assert sae.sae.b_enc[:3].abs().max() < 1
 
 
+class Network(L.LightningModule):
+    """A base network, which is trained first under the callbacks of the SAE."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(8, 1)
+
+    def training_step(self, batch: Any, _: int) -> torch.Tensor:
+        return self.layer(batch.x).square().mean()
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_a_base_network_is_left_alone(tmp_path: Path) -> None:
+    states = []
+    for callbacks in ([], [Resample(every=2, until=1.0)]):
+        torch.manual_seed(0)
+        network = Network()
+        trainer(tmp_path, max_epochs=1, callbacks=callbacks).fit(network, datamodule=Data())
+        states.append(network.state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
 def test_a_variant_without_rows_of_its_own_is_refused() -> None:
     sae = TopK(d_in=3, d_sae=8, k=2)
     sae.W_enc = None  # type: ignore[assignment]

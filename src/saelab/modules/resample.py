@@ -23,7 +23,8 @@ class Resample(L.Callback):
     reinit: a random direction in the place of x − b_dec.
 
     Adam's moments of those rows are reset, and the learning rate climbs again from nothing over `rewarm` steps. Nothing
-    is resampled after `until` of training, so that what is new has time to settle.
+    is resampled after `until` of training, so that what is new has time to settle. Only SAEs are resampled: a base
+    network that has to be trained first, under the same callbacks, is left alone.
 
     Args:
         every: optimiser steps between two resamplings.
@@ -67,7 +68,8 @@ class Resample(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, SAEModule)
+        if not isinstance(pl_module, SAEModule):
+            return
         step = trainer.global_step
         if step % self.every or step == self.last or step > self.until * pl_module.total_steps:
             return
@@ -97,16 +99,16 @@ def resample_(
 
     Raises: ValueError for a variant whose encoder or decoder rows are not parameters of their own.
     """
-    if not isinstance(sae.W_dec, torch.nn.Parameter) or sae.W_enc is None:
+    if not isinstance(sae.W_dec, torch.nn.Parameter) or sae.W_enc is None or sae.encoder_hidden:
         raise ValueError(f"{type(sae).__name__} has no encoder columns and decoder rows that could be resampled.")
     living = torch.ones(sae.d_sae, dtype=torch.bool, device=rows.device)
     living[rows] = False
     if mode == "loss_weighted":
         s = sae.step(x, y)
-        loss = (s.y - s.y_hat).square().sum(1)
+        loss = sae.likelihood.residual(s.y_hat, s.y).square().sum(1)
         drawn = torch.multinomial(loss.square() + 1e-30, len(rows), replacement=len(rows) > len(loss))
-        encoded = s.x[drawn] if sae.transcoder else s.x[drawn] - sae.b_dec
-        decoded = s.y[drawn] - sae.b_dec
+        encoded = s.x[drawn] if sae.origin is None else s.x[drawn] - sae.origin
+        decoded = s.y[drawn] - sae.likelihood.expected(sae.b_dec)
     else:
         encoded = torch.randn(len(rows), sae.d_in).to(sae.W_enc)
         decoded = torch.randn(len(rows), sae.d_out).to(sae.W_dec) if sae.transcoder else encoded
