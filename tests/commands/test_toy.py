@@ -108,8 +108,7 @@ def test_rows_that_are_normalised_one_by_one(logs: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["base=null"], "'base' is null: an SAE or a probe needs one, e.g. base=mlp store=default."),
-        (["data=loops", "base=null", "store=default"], "'base' is null: an SAE or a probe needs one"),
+        (["base=null"], "'store.sites' is ['net.3'], but without a base network the rows are stored as they are"),
         (["data=toy", "base=null", "store=null"], "'store' is null: an SAE or a probe needs one"),
         (["data=toy", "base=null"], "'store.sites' is ['net.3'], but without a base network the rows are stored as"),
         (

@@ -47,6 +47,34 @@ def test_side_by_side():
         assert torch.equal(batch.x[..., 28 * i : 28 * (i + 1)], batch.parts[name])
 
 
+def test_weights():
+    components = {"digit": digit(), "tag": tags()}
+    source = Combined(components=components, weights={"digit": 0.5, "tag": 0.25}, keep_parts=True, normalize=False)
+    plain = Combined(components=components, keep_parts=True)
+    index = torch.arange(50)
+    batch, whole = source.batch("test", index), plain.batch("test", index).parts
+    assert torch.equal(batch.parts["digit"], whole["digit"] / 2)
+    assert torch.allclose(batch.x, whole["digit"] / 2 + whole["tag"] / 4)
+    again = plain.batch("test", index).parts  # nothing of a component's own was changed
+    assert torch.equal(again["tag"], whole["tag"]) and torch.equal(again["digit"], whole["digit"])
+
+
+@pytest.mark.parametrize("layout", ["sum", "side_by_side"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_placed_parts_are_what_the_picture_is_the_sum_of(layout, normalize):
+    components = {"digit": digit(), "tag": tags()}
+    source = Combined(components=components, layout=layout, clip=None, weights={"tag": 0.5}, normalize=normalize)
+    index = torch.tensor([3, 0, 700])
+    placed = source.placed("test_unseen", index)
+    assert {name: part.shape for name, part in placed.items()} == dict.fromkeys(components, (3, *source.input_shape))
+    constant = 0.1307 / 0.3081 if normalize else 0.0
+    torch.testing.assert_close(
+        placed["digit"] + placed["tag"] - constant, source.batch("test_unseen", index).x, atol=1e-5, rtol=0
+    )
+    if layout == "side_by_side":
+        assert placed["digit"][..., 28:].abs().max() == placed["tag"][..., :28].abs().max() == 0
+
+
 @pytest.mark.parametrize("split", ["train", "val", "test", "test_unseen"])
 def test_parts_are_the_components_own_items(split):
     components = {"digit": digit(), "tag": tags(), "loop": Loops(train_length=100, val_length=100, test_length=100)}
@@ -193,6 +221,8 @@ def error_cases():
     yield {"d": digit()}, {"layout": "stack"}, "layout='stack' is unknown; choose one of sum, side_by_side"
     yield {"d": digit()}, {"draw": "twice"}, "draw='twice' is unknown"
     yield {"d": digit()}, {"target": "multi"}, "target='multi' is unknown"
+    yield {"d": digit()}, {"weights": {"e": 0.5}}, "weights name 'e', but the components are d"
+    yield {"d": digit()}, {"weights": {"d": 0}}, "weights.d=0 is too small; it must be greater than 0"
     yield {"d": digit()}, {"target": "int"}, "target_family=None, but target=int needs one of digit"
     yield {"d": digit(), "l": Loops()}, {"target": "onehot", "target_family": "loop"}, "needs one of digit"
     yield {"d": digit()}, {"target_family": "digit"}, "target_family='digit' has no meaning with"

@@ -50,11 +50,6 @@ def source(cfg: DictConfig) -> Source:
     return built
 
 
-def gives_vectors(cfg: DictConfig) -> bool:
-    """Whether `data` gives vectors, on which an SAE can be trained without a network between."""
-    return is_source(cfg) and get_object(cfg.data._target_).vectors
-
-
 def stored(cfg: DictConfig) -> tuple[Store, Truth | None]:
     """The store that `data` is, or that is made of the array that `data` is; with the true features beside that."""
     built = _checked(cfg.data, "data")

@@ -53,14 +53,13 @@ class Feed(NamedTuple):
 def feed(cfg: DictConfig) -> Feed:
     """The activations a config asks for; the base network and the store are reused when they are there.
 
-    Without a base network they are the source's own vectors.
+    Without a base network they are the source's own vectors, or the pixels of its pictures.
     """
     if not build.is_source(cfg):
         store, truth = build.stored(cfg)
         return Feed(store, _site(cfg, store), _target(cfg, store), None, None, None, truth)
-    if cfg.store is None or (cfg.base is None and not build.gives_vectors(cfg)):
-        missing = "base" if cfg.base is None and not build.gives_vectors(cfg) else "store"
-        raise ConfigError(f"'{missing}' is null: an SAE or a probe needs one, e.g. base=mlp store=default.")
+    if cfg.store is None:
+        raise ConfigError("'store' is null: an SAE or a probe needs one, e.g. base=mlp store=default.")
     if cfg.base is None:
         store, source = own_rows(cfg)
         return Feed(store, _site(cfg, store), _target(cfg, store), None, source, None, truth_of(source))

@@ -1,4 +1,4 @@
-"""Stores of activations: those of a network, or the rows of a source that are vectors as they are."""
+"""Stores of activations: those of a network, or a source's own rows, vectors or the pixels of pictures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def extracted(cfg: DictConfig, net: nn.Module, source: Source, recipe: dict[str,
 
 
 def own_rows(cfg: DictConfig) -> tuple[Store, Source]:
-    """The store of a source's own vectors, with no network between: the one site `x`."""
+    """The store of a source's own vectors or flattened pictures, with no network between: the one site `x`."""
     if list(cfg.store.sites) != [ROWS]:
         raise ConfigError(
             f"'store.sites' is {list(cfg.store.sites)}, but without a base network the rows are stored as they are: "
@@ -53,7 +53,7 @@ def own_rows(cfg: DictConfig) -> tuple[Store, Source]:
         )
     source, recipe = build.source(cfg), rows_recipe(cfg)
     if not cfg.store.path:
-        return extracted(cfg, nn.Sequential(OrderedDict({ROWS: nn.Identity()})), source, recipe), source
+        return extracted(cfg, nn.Sequential(OrderedDict({ROWS: nn.Flatten()})), source, recipe), source
     store = Store(cfg.store.path)
     if store.meta.recipe != json.loads(json.dumps(recipe)):
         raise ConfigError(f"'store.path' is {cfg.store.path}, which holds other rows than this data: set it to null.")

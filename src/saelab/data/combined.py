@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from saelab.data import checks, rng
-from saelab.data.components import check_components, family_names, joint_shape, target_width
-from saelab.data.images import ImageSource, normalize_, one_hot
+from saelab.data.components import check_components, check_weights, family_names, joint_shape, target_width
+from saelab.data.images import STD, ImageSource, normalize_, one_hot
 from saelab.data.pairing import Draw, pair
 from saelab.data.source import Batch, Source
 
@@ -19,11 +19,14 @@ _TARGETS = ("int", "onehot", "multihot_separate", "multihot_shared")
 class Combined(Source):
     """Pictures that are made of one picture of each component.
 
-        sum:            pixels = c_1 + c_2 + ...            [b, 1, h, w]
-        side_by_side:   pixels = [c_1 | c_2 | ...]          [b, 1, h, w_1 + w_2 + ...]
+        sum:            pixels = w_1 c_1 + w_2 c_2 + ...    [b, 1, h, w]
+        side_by_side:   pixels = [w_1 c_1 | w_2 c_2 | ...]  [b, 1, h, w_1 + w_2 + ...]
         x = (clip(pixels, *clip) - 0.1307) / 0.3081         clip: null leaves the sum as it is
 
-    All happens in [0, 1], and normalisation comes last, so components must have `normalize=False`.
+    All happens in [0, 1], and normalisation comes last, so components must have `normalize=False`. A sum that is
+    clipped is no sum: where parts are to be told apart again, `weights` that add up to 1 leave nothing to clip.
+
+    weights: of components by name; those not named, and all if None, have 1.
 
     draw: `once`, in an epoch every item of the longest component comes exactly once, and the shorter ones are gone
     through again and again, in a fresh order and freshly augmented each time; `replacement`, each is drawn at random.
@@ -40,8 +43,9 @@ class Combined(Source):
     tell which component a class came from. Loops have no class and add nothing.
 
     Errors: ValueError for no components, a component that is normalised, on another device, of another size or with
-    the kind and seed of another (their random numbers would be the same), clip that is not [low, high], length < 1, a
-    component named like another's id, an unknown layout, draw, target or target_family, and targets without classes.
+    the kind and seed of another (their random numbers would be the same), weights of no component or not above 0, clip
+    that is not [low, high], length < 1, a component named like another's id, an unknown layout, draw, target or
+    target_family, and targets without classes.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Combined(Source):
         layout: Literal["sum", "side_by_side"] = "sum",
         draw: Draw = "once",
         length: int | None = None,
+        weights: dict[str, float] | None = None,
         clip: tuple[float, float] | None = (0.0, 1.0),
         normalize: bool = True,
         target: Literal["int", "onehot", "multihot_separate", "multihot_shared"] = "multihot_separate",
@@ -71,6 +76,7 @@ class Combined(Source):
         self.layout = layout
         self.draw: Draw = draw
         self.length = length
+        self.weights = check_weights(weights or {}, self.components)
         self.clip = None if clip is None else checks.interval("clip", clip)
         self.normalize, self.keep_parts, self.seed = normalize, keep_parts, seed
         self.input_shape = joint_shape(self.components, layout)
@@ -101,19 +107,42 @@ class Combined(Source):
     def batch(self, split: str, index: Tensor, epoch: int = 0) -> Batch:
         self.check_index(split, index)
         index = index.to(self.device)
-        pictures: dict[str, Tensor] = {}
-        labels: dict[str, Tensor] = {}
-        parts: dict[str, Tensor] = {}
-        for name, (ids, own_epochs) in self._paired(split, epoch).items():
-            source = self.components[name]
-            drawn = ids[index]
-            pictures[name], labels[self._family_of[name]] = source.pixels(
-                _own_split(source, split), drawn, own_epochs[index]
-            )
-            parts[f"{name}_id"] = drawn
+        pictures, labels, parts = self._drawn(split, index, epoch)
         if self.keep_parts:
             parts |= {name: picture.clone() for name, picture in pictures.items()}
         return Batch(self._join_(list(pictures.values())), self._target(labels), index, labels, parts)
+
+    def placed(self, split: str, index: Tensor, epoch: int = 0) -> dict[str, Tensor]:
+        """What each component puts into x, in its place and unit: `[b, *input_shape]`, zero where others are.
+
+        Their sum is x but for the constant of the normalisation, and for what is clipped.
+        """
+        self.check_index(split, index)
+        pictures, _, _ = self._drawn(split, index.to(self.device), epoch)
+        if self.normalize:
+            pictures = {name: picture.mul_(1 / STD) for name, picture in pictures.items()}
+        if self.layout == "sum":
+            return pictures
+        start, found = 0, {}
+        for name, picture in pictures.items():
+            found[name] = picture.new_zeros(len(picture), *self.input_shape)
+            found[name][..., start : start + picture.shape[-1]] = picture
+            start += picture.shape[-1]
+        return found
+
+    def _drawn(
+        self, split: str, index: Tensor, epoch: int
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
+        """Weighted pictures by component, labels by family, and the items drawn."""
+        pictures: dict[str, Tensor] = {}
+        labels: dict[str, Tensor] = {}
+        ids: dict[str, Tensor] = {}
+        for name, (all_ids, own_epochs) in self._paired(split, epoch).items():
+            source, drawn = self.components[name], all_ids[index]
+            picture, labels[self._family_of[name]] = source.pixels(_own_split(source, split), drawn, own_epochs[index])
+            pictures[name] = picture if self.weights[name] == 1 else picture.mul_(self.weights[name])
+            ids[f"{name}_id"] = drawn
+        return pictures, labels, ids
 
     def _join_(self, pictures: list[Tensor]) -> Tensor:
         """The pictures made one; the first may be overwritten."""

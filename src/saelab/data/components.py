@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 
+from saelab.data import checks
 from saelab.data.images import ImageSource
 from saelab.data.source import Family
 
@@ -36,6 +37,15 @@ def check_components(components: Mapping[str, ImageSource], device: torch.device
                 f"components {other!r} and {name!r} are both {type(source).__name__} with seed={source.seed}, so their "
                 "random numbers are the same; give one another seed"
             )
+
+
+def check_weights(weights: Mapping[str, float], components: Mapping[str, ImageSource]) -> dict[str, float]:
+    """The weight of every component, 1 unless given."""
+    for name, weight in weights.items():
+        if name not in components:
+            raise ValueError(f"weights name {name!r}, but the components are {', '.join(components)}")
+        checks.above(f"weights.{name}", weight, 0)
+    return {name: float(weights.get(name, 1)) for name in components}
 
 
 def joint_shape(components: Mapping[str, ImageSource], layout: str) -> tuple[int, ...]:
