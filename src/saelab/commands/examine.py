@@ -24,6 +24,8 @@ from saelab.analysis.tables import (
 from saelab.commands.concepts import examine_concepts
 from saelab.commands.feed import Feed
 from saelab.commands.galleries import SPLIT, at_site, contact_sheet, examples, latents, target_classes
+from saelab.commands.pictures import pictures
+from saelab.commands.separation import examine_separation
 from saelab.commands.shared import once
 from saelab.commands.truth import examine_truth
 from saelab.config.compose import plain
@@ -59,8 +61,9 @@ def examine_sae(cfg: DictConfig, run: Run, module: SAEModule, given: Feed) -> Me
     table = module.tables[SPLIT]
     write_csv(figures / "density.csv", density_table(**{name: value.cpu() for name, value in table.items()}))
     metrics = _recovered(cfg, sae, given) | examine_truth(run, sae, given, table["density"].cpu())
+    metrics |= examine_separation(run, sae, given)
     sample = Sample(given, sae)
-    pictures = given.source if given.source is not None and not given.source.vectors else None
+    source = given.source if given.source is not None and not given.source.vectors else None
     rows_of = {}
     if cfg.probe is not None and sample.families:
         with Console().status("probing"):
@@ -82,10 +85,12 @@ def examine_sae(cfg: DictConfig, run: Run, module: SAEModule, given: Feed) -> Me
                 concepts = [row | also for row, also in zip(concepts, more, strict=True)]
                 metrics |= found
         write_csv(figures / "concepts.csv", concepts)
-        if pictures is not None and any(row["best_latent"] >= 0 for row in concepts):
-            write_npz(figures / "latents.npz", latents(sample, pictures, concepts))
-    if pictures is not None:
+        if source is not None and any(row["best_latent"] >= 0 for row in concepts):
+            write_npz(figures / "latents.npz", latents(sample, source, concepts))
+    if source is not None and given.net is not None:
         write_npz(figures / "examples.npz", examples(cfg, given, sae))
+    elif source is not None:
+        write_npz(figures / "pictures.npz", pictures(given, sae))
     return metrics
 
 

@@ -34,7 +34,7 @@ def contact_sheet(source: Source, split: str = SPLIT, most: int = 40) -> Mapping
         source.keep_parts = kept
     else:
         batch = source.batch(split, index)
-    label = [_describe(batch.labels, source.families, i) for i in range(len(index))]
+    label = [describe(batch.labels, source.families, i) for i in range(len(index))]
     parts = {f"part_{name}": pixels(batch.parts[name]) for name in getattr(source, "components", {})}
     return {"images": pixels(images_of(source, split)(index)), "label": label, **parts}
 
@@ -75,7 +75,7 @@ def examples(cfg: DictConfig, given: Feed, sae: SAE) -> Mapping[str, Any]:
         spliced = net(batch.x)
     return examples_arrays(
         images=images_of(source, SPLIT)(index),
-        label=[_describe(batch.labels, source.families, i) for i in range(len(index))],
+        label=[describe(batch.labels, source.families, i) for i in range(len(index))],
         act=act,
         recon=recon,
         mean=given.store.mean("train", given.target or given.site).float(),
@@ -117,7 +117,8 @@ def target_classes(source: Source) -> list[str]:
     return [f"{name} {c}" for name, classes in named.items() for c in classes]
 
 
-def _describe(labels: Mapping[str, Tensor], known: Mapping[str, Family], i: int) -> str:
+def describe(labels: Mapping[str, Tensor], known: Mapping[str, Family], i: int) -> str:
+    """An item's class, or with several families each one's; factors are left out."""
     classes = {name: known[name].classes[int(y[i])] for name, y in labels.items() if known[name].classes}
     return next(iter(classes.values())) if len(classes) == 1 else " ".join(f"{n} {c}" for n, c in classes.items())
 

@@ -36,6 +36,8 @@ NAMES = {
     "truth/z_in_sparse": "R² of it from the sparse code",
     "truth/s_in_sparse": "R² of the sparse part from the sparse code",
     "truth/s_in_dense": "R² of it from the dense code",
+    "separation/test/score": "SDR of the parts, dB",
+    "separation/test_unseen/score": "the same with unseen tags, dB",
     "truth/l0": "L0 of the truth",
     "truth/oracle_ev": "explained variance of the truth",
 }

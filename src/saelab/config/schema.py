@@ -61,6 +61,7 @@ class Train:
     name: str = MISSING  # names the run's directory
     seed: int = 42
     l0: Any = 32  # codes a row should use: what a variant calls k or target_l0 follows it
+    d_dense: int = 16  # width of a dense code: what a variant calls n_dense or z_dim follows it
     batch_size: int = 1024  # of the model that is trained; the base network has its own, base.batch_size
     data: Any = None  # a source of labelled inputs
     base: Base | None = None  # the network whose activations are used

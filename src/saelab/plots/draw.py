@@ -15,7 +15,9 @@ from saelab.plots.density import density
 from saelab.plots.dynamics import emergence, retention
 from saelab.plots.examples import examples
 from saelab.plots.latents import latents
+from saelab.plots.pictures import pictures
 from saelab.plots.read import read_rows
+from saelab.plots.separation import separation
 from saelab.plots.source import source
 from saelab.plots.streams import streams
 from saelab.plots.style import save
@@ -36,6 +38,8 @@ DRAWINGS = {
     "density": Drawing("figures/density.csv", density),
     "truth": Drawing("figures/truth.csv", truth),
     "streams": Drawing("figures/streams.csv", streams),
+    "pictures": Drawing("figures/pictures.npz", pictures),
+    "separation": Drawing("figures/readouts.csv", separation),
     "latents": Drawing("figures/latents.npz", latents),
     "examples": Drawing("figures/examples.npz", examples),
     "concepts": Drawing("figures/concepts.csv", concepts),

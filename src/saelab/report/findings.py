@@ -8,6 +8,7 @@ from typing import NamedTuple
 from saelab.plots.read import number
 from saelab.report.dynamics_findings import dynamics
 from saelab.report.facts import Facts
+from saelab.report.separation_findings import readouts, separation
 from saelab.report.words import count, figure, per_row, percent, together
 
 ALIKE = 0.005  # half a point: probes that differ by less, or by less than two standard errors, are equally good
@@ -30,6 +31,8 @@ def findings(run: Facts) -> list[str]:
             reconstruction,
             truth,
             streams,
+            separation,
+            readouts,
             splice,
             classification,
             readability,
