@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from saelab.config import ConfigError, compose, jobs, options
 from saelab.config.compose import of_each_job
@@ -47,6 +49,33 @@ def test_a_setting_that_only_the_models_of_a_sweep_have() -> None:
         "~model.sae.k",
         "seed=1",
     ]
+
+
+TUNED = sorted((CONFIGS / "tuned").glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("file", TUNED, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_what_a_model_needs_in_an_experiment(file: Path) -> None:
+    """It beats the experiment and the model, gives way to the command line, and goes with `~tuned`."""
+    tuned = flat(yaml.safe_load(file.read_text()))
+    assert tuned and file.parent.name in names("experiment") and file.stem in names("model")
+    chosen = [f"experiment={file.parent.name}", f"model={file.stem}"]
+    given, without = compose("train", chosen), compose("train", [*chosen, "~tuned"])
+    for key, value in tuned.items():
+        assert OmegaConf.select(given, key) == value != OmegaConf.select(without, key), key
+    key = next(iter(tuned))
+    was = OmegaConf.select(without, key)
+    assert OmegaConf.select(compose("train", [*chosen, f"{key}={was}"]), key) == was
+
+
+def flat(node: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Dotted keys and their values."""
+    pairs = [(f"{before}{key}", value) for key, value in node.items()]
+    return {
+        at: leaf
+        for key, value in pairs
+        for at, leaf in (flat(value, f"{key}.") if isinstance(value, dict) else {key: value}).items()
+    }
 
 
 @pytest.mark.parametrize(
