@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from saelab.modules import AtomicCheckpointIO, ConceptDynamics, PackModule, SAEModule
-from saelab.modules.concepts import moments
+from saelab.modules.concepts import COLUMNS, moments
 from saelab.sae import SAE, BatchTopK, ReLU, TopK
 from saelab.store import Store, StoreData, import_array
 
@@ -93,7 +93,7 @@ def test_what_is_written_of_known_latents(store: Store, tmp_path: Path) -> None:
     """Sixteen steps that learn nothing; each of four classes has its latent, one of which is taken away for a while."""
     fit(module(planted(), lr=0.0), store, Forget(), watch(tmp_path, every=1))
     rows, whole = table(tmp_path), table(tmp_path, "concept_dynamics_summary")
-    assert list(rows[0]) == ["step", "epoch", "family", "concept", "best_auc", "recovered", "detected"]
+    assert list(rows[0]) == ["step", "epoch", "family", "concept", *COLUMNS]
     assert [(row["step"], row["concept"]) for row in rows] == [(str(s), str(c)) for s in range(17) for c in range(4)]
     assert {row["family"] for row in rows} == {"axis"}
     lost = [(row["step"], row["concept"]) for row in rows if row["recovered"] == "0"]
@@ -102,6 +102,8 @@ def test_what_is_written_of_known_latents(store: Store, tmp_path: Path) -> None:
         gone = (row["step"], row["concept"]) in lost
         assert (float(row["best_auc"]) < 0.95) == gone
         assert float(row["best_auc"]) == 1 or gone
+        assert row["pure"] == str(int(not gone))
+        assert float(row["probe_auc"]) > 0.6 if gone else float(row["probe_auc"]) == 1  # by the others' silence
     assert [row["recovered_axis"] for row in whole] == ["4"] * 5 + ["3"] * 4 + ["4"] * 8
     assert [int(row["epoch"]) for row in whole] == [0] * 9 + [1] * 8
     share = float((store.labels("val")["axis"] == 1).double().mean())

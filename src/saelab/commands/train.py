@@ -12,6 +12,7 @@ import lightning as L
 from omegaconf import DictConfig, OmegaConf
 
 from saelab.commands import build
+from saelab.commands.ablation import check_ablation, examine_ablation
 from saelab.commands.examine import examine_classifier, examine_probe, examine_sae
 from saelab.commands.feed import feed, store_data
 from saelab.commands.outcome import announce, closing_table, send_artifact, shown, write_report
@@ -83,6 +84,7 @@ def train_sae(cfg: DictConfig, run: Run) -> Metrics:
     run.note(**given.facts())
     data = store_data(cfg, given)
     module = build.sae(cfg, data.d_in, data.d_out)
+    check_ablation(cfg, module, data)
     trainer, checkpoint = _trainer(cfg, run, module)
     if module.sae.trained:
         begun = -1 if checkpoint is None else step_of(checkpoint)  # now: training writes to the same place
@@ -96,7 +98,7 @@ def train_sae(cfg: DictConfig, run: Run) -> Metrics:
     metrics = _test(trainer, module, data)
     if rank() == 0:
         save_module(run.path, "sae", build.sae_spec(cfg, data.d_in, data.d_out), module.sae)
-        metrics |= examine_sae(cfg, run, module, given)
+        metrics |= examine_sae(cfg, run, module, given) | examine_ablation(run, module)
         send_artifact(cfg, run, trainer)
     return metrics
 

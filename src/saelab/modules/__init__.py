@@ -1,5 +1,6 @@
 """The LightningModules: base networks, SAEs, packs of SAEs, probes; and what their training logs."""
 
+from saelab.modules.ablation import Ablation
 from saelab.modules.checkpoint import AtomicCheckpointIO
 from saelab.modules.classifier import ClassifierModule
 from saelab.modules.concepts import ConceptDynamics
@@ -14,6 +15,7 @@ from saelab.modules.sae import SAEModule
 from saelab.modules.throughput import Throughput
 
 __all__ = [
+    "Ablation",
     "AtomicCheckpointIO",
     "ClassifierModule",
     "ConceptDynamics",

@@ -14,23 +14,24 @@ from torch import Tensor
 
 from saelab import metrics
 from saelab.analysis.concept_scores import recovery_rows, score_families
+from saelab.analysis.retention import retention
 from saelab.analysis.save import write_csv
 from saelab.analysis.selectivity import PURE, SELECTIVE
 from saelab.modules.pack import PackModule
 from saelab.modules.sae import SAEModule
 
 Row = dict[str, Any]
-COLUMNS = ("best_auc", "recovered", "detected")
+COLUMNS = ("best_auc", "recovered", "detected", "pure", "ev", "probe_auc")
 
 
 class ConceptDynamics(L.Callback):
     """Score every latent as a detector of every labelled class, again and again on the same held-out rows.
 
-    Writes `concept_dynamics.csv`, a row per step, family and concept with what `recovery_rows` says of it; and
-    `concept_dynamics_summary.csv`, a row per step with `l0`, `ev` and `dead` on these rows and the numbers of concepts
-    `recovered_<family>` and `detected_<family>`. Weights are those that validation would see, and nothing of training
-    changes. A continued run forgets what was written after its checkpoint. Only SAEs are looked at; each of a pack has
-    files of its own.
+    Writes `concept_dynamics.csv`, a row per step, family and concept with what `recovery_rows` and `retention` say of
+    it; and `concept_dynamics_summary.csv`, a row per step with `l0`, `ev` and `dead` on these rows and the numbers of
+    concepts `recovered_<family>` and `detected_<family>`. Weights are those that validation would see, and nothing of
+    training changes. A continued run forgets what was written after its checkpoint. Only SAEs are looked at; each of a
+    pack has files of its own. One with an `Ablation` is looked at where that begins and ends, too.
 
     Args:
         save_dir: where the files go; the run's figures, and one folder per member of a pack.
@@ -59,8 +60,7 @@ class ConceptDynamics(L.Callback):
         self.folders = [Path(folder) for folder in ([save_dir] if isinstance(save_dir, str) else save_dir)]
         self.rows, self.times, self.every, self.unit = rows, times, every, unit
         self.selective, self.pure = selective, pure
-        self.due: set[int] = set()
-        self.watched: list[tuple[SAEModule, Dynamics]] = []
+        self.watched: list[tuple[SAEModule, Dynamics, set[int]]] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         seats = [seat.module for seat in pl_module.seats] if isinstance(pl_module, PackModule) else [pl_module]
@@ -71,10 +71,11 @@ class ConceptDynamics(L.Callback):
         gap = self.every
         if gap is not None and self.unit == "epoch":
             gap *= -(-int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
-        self.due = moments(total, self.times) if gap is None else {*range(0, total, gap), total}
+        due = moments(total, self.times) if gap is None else {*range(0, total, gap), total}
         self.held_out = HeldOut.read(trainer.datamodule, self.rows, pl_module.device)  # type: ignore[attr-defined]
         folders = [Dynamics(folder, step) for folder in self.folders]
-        self.watched = list(zip(members, folders, strict=True))
+        own = [due | (set() if m.ablation is None else {*m.ablation.moments(total)}) for m in members]
+        self.watched = list(zip(members, folders, own, strict=True))
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -91,8 +92,8 @@ class ConceptDynamics(L.Callback):
     @torch.no_grad()
     def _look(self, trainer: L.Trainer) -> None:
         step = trainer.global_step
-        for module, dynamics in self.watched:
-            if step in self.due and not dynamics.knows(step):
+        for module, dynamics, due in self.watched:
+            if step in due and not dynamics.knows(step):
                 module.on_validation_model_eval()
                 with trainer.precision_plugin.val_step_context():
                     concepts, whole = self._measure(module, trainer.precision_plugin.convert_input)
@@ -103,9 +104,14 @@ class ConceptDynamics(L.Callback):
         h, sae = self.held_out, module.sae
         x = convert(h.x)
         f = sae.encode(x)
-        s = metrics.sums(h.y, sae.decode(f, x), f, module.centre)
+        y_hat = sae.decode(f, x)
+        s = metrics.sums(h.y, y_hat, f, module.centre)
         scored = score_families(codes=f, labels=h.labels, classes=h.classes, groups=h.groups)
-        concepts = recovery_rows(scored, selective=self.selective, pure=self.pure)
+        left = retention(scored, h.labels, h.y, y_hat, pure=self.pure)
+        concepts = [
+            row | left[row["family"], row["concept"]]
+            for row in recovery_rows(scored, selective=self.selective, pure=self.pure)
+        ]
         whole = {"l0": metrics.l0(s), "ev": metrics.explained_variance(s), "dead": metrics.dead(s)}
         counts = {
             f"{name}_{family}": sum(row[name] for row in concepts if row["family"] == family)

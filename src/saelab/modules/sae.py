@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from saelab.modules.ablation import Ablation
 from saelab.modules.objective import Objective
 from saelab.modules.optim import Averages, OptimizerFactory, Shape, configure, training_steps
 from saelab.modules.tally import Tally
@@ -31,6 +32,7 @@ class SAEModule(L.LightningModule):
         lr_shape: how it falls.
         sparsity_warmup: fraction of training in which the term named `sparsity` rises from zero to its weight.
         init_rows: how many rows of the training split data-dependent initialisation sees.
+        ablation: what is done to a concept for a part of training.
     """
 
     kind = "sae"
@@ -47,6 +49,7 @@ class SAEModule(L.LightningModule):
         lr_shape: Shape = "linear",
         sparsity_warmup: float = 0.0,
         init_rows: int = 8192,
+        ablation: Ablation | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= sparsity_warmup <= 1:
@@ -54,7 +57,9 @@ class SAEModule(L.LightningModule):
         self.sae, self.optimizer = sae, optimizer
         self.lr_warmup, self.lr_decay = lr_warmup, lr_decay
         self.lr_shape: Shape = lr_shape
-        self.sparsity_warmup, self.init_rows = sparsity_warmup, init_rows
+        self.sparsity_warmup, self.init_rows, self.ablation = sparsity_warmup, init_rows, ablation
+        if ablation is not None:
+            ablation.attach_(sae.d_sae)
         self.tally, self.objective = Tally(d_out=sae.d_out, d_sae=sae.d_sae), Objective()
         # A constant near the mean of the activations, so that variances keep their digits.
         self.register_buffer("centre", torch.zeros(sae.d_out), persistent=False)
@@ -65,7 +70,10 @@ class SAEModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Initialise from data, once: not when training continues from a checkpoint, which is restored by now."""
-        self.init_from_(self.trainer.datamodule, fresh=self.global_step == 0)  # type: ignore[attr-defined]
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.init_from_(data, fresh=self.global_step == 0)
+        if self.ablation is not None:
+            self.ablation.fit_(data, self.total_steps, self.device)
         self._averages(swap_in=False)
 
     def on_validation_model_eval(self) -> None:
@@ -94,8 +102,11 @@ class SAEModule(L.LightningModule):
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         self.sae.anneal_(self.global_step / self.total_steps)
+        ablation = self.ablation if self.ablation is not None and self.ablation.on(self.global_step) else None
+        if ablation is not None:
+            batch = ablation.batch_(self.sae, batch)
         s = self.sae.step(batch.x, batch.y if self.sae.transcoder else None)
-        terms = self._terms(s)
+        terms = self._warmed(self.sae.losses(s) if ablation is None else ablation.losses(self.sae, s, batch.row))
         loss = torch.stack(list(terms.values())).sum()
         self.taken = s
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # pyright: ignore[reportAttributeAccessIssue]
@@ -108,9 +119,8 @@ class SAEModule(L.LightningModule):
         self.sae.track_(self.taken)
         self.taken = None
 
-    def _terms(self, s: Step) -> dict[str, Tensor]:
-        """What is minimised now, in training and in evaluation alike."""
-        terms = self.sae.losses(s)
+    def _warmed(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Terms as they are minimised now, in training and in evaluation alike."""
         if "sparsity" in terms and self.sparsity_warmup:
             terms["sparsity"] = terms["sparsity"] * self._sparsity_scale()
         return terms
@@ -150,7 +160,9 @@ class SAEModule(L.LightningModule):
         s = self.sae.step(batch.x, batch.y if self.sae.transcoder else None)
         self.tally.update(batch.y, self.sae.to_user(s.y_hat, batch.x), s.f, self.centre, s.where)
         logits = self.sae.likelihood.bernoulli
-        self.objective.update(self._terms(s), len(s.x), {"bce": cross_entropy(s.y_hat, s.y)} if logits else {})
+        self.objective.update(
+            self._warmed(self.sae.losses(s)), len(s.x), {"bce": cross_entropy(s.y_hat, s.y)} if logits else {}
+        )
 
     def on_validation_epoch_end(self) -> None:
         self._log_split("val")
