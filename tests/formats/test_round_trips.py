@@ -157,11 +157,20 @@ def test_what_cannot_be_held_is_refused(
     assert not (tmp_path / "sae").exists()
 
 
-@pytest.mark.parametrize("variant", ["OMP", "PCA", "Identity", "DenSaE", "LISTA", "DenseVAESparse"])
+@pytest.mark.parametrize("variant", ["OMP", "PCA", "Identity", "DenSaE", "LISTA", "DenseVAESparse", "VAE"])
 def test_variants_that_no_format_has_are_refused(variant: str, tmp_path: Path) -> None:
     made = getattr(sae, variant)(d_in=D_IN, d_sae=64)
     with pytest.raises(formats.Unsupported, match=f"no format holds the codes of {variant}"):
         formats.write(made, "saelens", tmp_path / "sae")
+
+
+@pytest.mark.parametrize("format_", ["saelens", "dictionary_learning", "overcomplete", "sparsify"])
+def test_logits_and_layers_before_the_encoder_are_refused(format_: str, tmp_path: Path) -> None:
+    logits = sae.TopK(d_in=D_IN, d_sae=64, k=4, normalize="none", likelihood="bernoulli")
+    with pytest.raises(formats.Unsupported, match="likelihood=bernoulli: no format"):
+        formats.write(logits, format_, tmp_path / "sae")
+    with pytest.raises(formats.Unsupported, match=r"encoder_hidden=\[8\]: no format"):
+        formats.write(sae.TopK(d_in=D_IN, d_sae=64, k=4, encoder_hidden=[8]), format_, tmp_path / "sae")
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:

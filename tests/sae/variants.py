@@ -25,7 +25,7 @@ def spec(name: str, **changes: Any) -> dict[str, Any]:
     """The `sae` node of a model config, over what all have in common, with changes; interpolations follow these."""
     nodes = [OmegaConf.load(file).sae for file in (MODELS / "common" / "sae.yaml", MODELS / f"{name}.yaml")]
     small = {"d_in": 6, "d_sae": 16} | {key: value for key, value in QUICK.items() if key in nodes[1]}
-    root = OmegaConf.create({"l0": 4, "sae": OmegaConf.merge(*nodes, small | changes)})
+    root = OmegaConf.create({"l0": 4, "d_dense": 16, "sae": OmegaConf.merge(*nodes, small | changes)})
     return OmegaConf.to_container(root.sae, resolve=True)  # type: ignore[return-value]
 
 

@@ -104,8 +104,8 @@ class DenseVAESparse(TwoStream):
     @torch.no_grad()
     def prior(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n o"]:
         """What the dense stream makes of codes drawn from N(0, 1), in the user's space; without sparse codes."""
-        z = torch.randn(n, self.z_dim, generator=generator).to(self.b_dec)
-        return self.to_user(self.routed(self.dense_decoder(z), z[:, :1])[0] + self.b_dec)
+        y_dense = self.dense_decoder(torch.randn(n, self.z_dim, generator=generator).to(self.b_dec))
+        return self.to_user(self.routed(y_dense, y_dense)[0] + self.b_dec)
 
     def losses(self, s: Step) -> dict[str, Tensor]:
         assert s.dense is not None and s.dense.mean is not None and s.dense.log_var is not None
