@@ -93,9 +93,11 @@ def test_linear_r2_finds_a_leak_that_is_rotated_and_drowned():
     rotation = torch.linalg.qr(torch.randn(11, 11, generator=g)).Q
     e = torch.cat([0.1 * c, other], 1) @ rotation
     fit = torch.arange(2000) < 1000
-    assert linear_r2(c, e, fit=fit) == pytest.approx(1, abs=1e-6)
-    assert linear_r2(c, e, fit=fit, axes=8) == pytest.approx(0, abs=0.02)  # what is small is not among the largest axes
-    assert linear_r2(c, torch.zeros(2000, 5), fit=fit) == 0
+    parts = {"small": c, "large": other[:, :3]}
+    assert linear_r2(parts, e, fit=fit) == pytest.approx({"small": 1, "large": 1}, abs=1e-6)
+    few = linear_r2(parts, e, fit=fit, axes=8)  # what is small is not among the largest axes
+    assert few["small"] == pytest.approx(0, abs=0.02) and few["large"] > 0.99
+    assert linear_r2(parts, torch.zeros(2000, 5), fit=fit) == {"small": 0, "large": 0}
 
 
 def test_principal_axes_are_the_directions_of_largest_variance():

@@ -92,12 +92,15 @@ def gain_r2(c: Rows, e: Rows) -> float:
     return ((c * e).sum().square() / (c.square().sum() * energy)).item() if energy > 0 else 0.0
 
 
-def linear_r2(c: Rows, e: Float[Tensor, "n q"], *, fit: Bool[Tensor, " n"], axes: int = AXES) -> float:
-    """R² of c, on the rows outside `fit`, from a line on the `axes` largest principal axes that e has inside it.
+def linear_r2(
+    components: Mapping[str, Rows], e: Float[Tensor, "n q"], *, fit: Bool[Tensor, " n"], axes: int = AXES
+) -> dict[str, float]:
+    """R² of each component, outside `fit`, from a line on the `axes` largest principal axes that e has inside it.
 
     What a component leaves in a stream in whatever form, as long as it is linear and large enough to be among these.
     """
-    return r2(e @ principal_axes(e[fit], axes).to(e), c, fit=fit)
+    code = e @ principal_axes(e[fit], axes).to(e)
+    return {name: r2(code, c, fit=fit) for name, c in components.items()}
 
 
 def principal_axes(y: Rows, k: int) -> Float[Tensor, "d k"]:

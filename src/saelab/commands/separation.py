@@ -112,22 +112,30 @@ def separation(given: Feed, samples: Mapping[str, Sample]) -> Table:
     straight = dict(zip(("dense", "sparse"), parts, strict=False))
 
     def known() -> Table:
+        held = {split: s for split, s in samples.items() if split != FIT}
+        all_x = torch.cat([s.x for s in held.values()])
+        all_parts = {name: torch.cat([s.parts[name] for s in held.values()]) for name in parts}
         rivals = {
-            "mixture": {split: mixture(s.x) for split, s in samples.items()},
-            "chance": {split: chance(s.x, x) for split, s in samples.items()},
-            "pca": {split: pca(s.x, x, k) for split, s in samples.items()},
-            "linear": {split: linear(s.x, x, parts, straight) for split, s in samples.items()},
-            "ideal": {split: ideal(s.x, s.parts, straight) for split, s in samples.items()},
+            "mixture": mixture(all_x),
+            "chance": chance(all_x, x),
+            "pca": pca(all_x, x, k),
+            "linear": linear(all_x, x, parts, straight),
+            "ideal": ideal(all_x, all_parts, straight),
         }
-        return [row for name, pairs in rivals.items() for row in judged(name, pairs, samples)]
+        rows = []
+        for name, pair in rivals.items():
+            streams = zip(*(stream.split([len(s.x) for s in held.values()]) for stream in pair), strict=True)
+            rows += judged(name, {split: Pair(*both) for split, both in zip(held, streams, strict=True)}, samples)
+        return rows
 
-    ours = judged("sae", own, samples)
-    fit = samples[FIT]
-    for row in ours:  # of the model alone, as these are 784 axes each time
-        s, stream = samples[row["split"]], row["stream"]
-        e = torch.cat([getattr(side.pair, stream) for side in (fit, s)])
-        c = torch.cat([side.parts[row["component"]] for side in (fit, s)])
-        row["linear_r2"] = linear_r2(c, e, fit=torch.arange(len(c)) < len(fit.x))
+    ours, fit = judged("sae", own, samples), samples[FIT]
+    lines: dict[tuple[str, str], dict[str, float]] = {}
+    for split, stream in dict.fromkeys((row["split"], row["stream"]) for row in ours):
+        sides = (fit, samples[split])
+        both = {name: torch.cat([side.parts[name] for side in sides]) for name in parts}
+        e = torch.cat([getattr(side.pair, stream) for side in sides])
+        lines[split, stream] = linear_r2(both, e, fit=torch.arange(len(e)) < len(fit.x))
+    ours = [row | {"linear_r2": lines[row["split"], row["stream"]][row["component"]]} for row in ours]
     return ours + once(_recipe(given, "separation", k=k), known)
 
 

@@ -15,7 +15,16 @@ from saelab.report import compare
 from saelab.run import Run
 
 console = Console(soft_wrap=True, highlight=False)
-HEADLINES = ("test/ev", "test/l0", "test/dead", "truth/mcc", "truth/f1", "test/acc_recovered", "test/acc")
+HEADLINES = (
+    "test/ev",
+    "test/l0",
+    "test/dead",
+    "separation/test/score",
+    "truth/mcc",
+    "truth/f1",
+    "test/acc_recovered",
+    "test/acc",
+)
 
 
 def summarise(sweep_dir: Path) -> None:
@@ -50,7 +59,7 @@ def _show(rows: list[dict[str, Any]], sweep_dir: Path) -> None:
     shown_metrics = [m for m in HEADLINES if any(m in row for row in rows)]
     table = Table(title=f"{sweep_dir.parent.name}: {len(rows)} jobs", title_justify="left")
     for name in ("job", *varied, "status", *shown_metrics):
-        table.add_column(name.removeprefix("test/").removeprefix("truth/"))
+        table.add_column(name.removeprefix("test/").removeprefix("truth/").removeprefix("separation/test/"))
     for row in rows:
         metrics = [f"{row[m]:.4g}" if m in row else "" for m in shown_metrics]
         table.add_row(row["job"], *(str(row.get(k, "")) for k in varied), row["status"], *metrics)

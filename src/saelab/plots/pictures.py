@@ -14,7 +14,7 @@ from saelab.plots.read import read_arrays
 from saelab.plots.style import FAINT, INK, MUTED, ORANGE, new, styled
 
 ACROSS = 12
-HEADINGS = {"test": "held-out pictures", "test_unseen": "with tags that were never seen"}
+HEADINGS = {"test": "held-out pictures", "test_unseen": "with tags that no other split shows"}
 LAYERS = {
     "x": "picture",
     "dense": "dense stream",
@@ -57,8 +57,10 @@ def pictures(run: Path) -> Figure:
         at = [c for c in range(1, len(ratios)) if ratios[c] == 1]
         for c, image in zip(at, data["prior"], strict=False):
             draw(grid[-1, c], image, limit, SIGNED)
-    told = "   |   ".join(HEADINGS[name] for name in splits)
-    figure.suptitle(f"{told}   (below zero: orange)", x=0.995, ha="right", fontsize=8.5, color=MUTED)
+    for s, split in enumerate(splits):
+        first = grid[0, 1 + s * (each + 1)]
+        first.text(0, 1.4, HEADINGS[split], transform=first.transAxes, fontsize=9, weight="bold", va="bottom")
+    figure.suptitle("below zero: orange\n", x=0.995, ha="right", fontsize=8.5, color=MUTED)
     return figure
 
 

@@ -13,6 +13,7 @@ BESIDES = ("job", "status", "run", "name", "wall_s")
 SHOWN = (
     *("test/ev", "test/l0", "matched/ev", "matched/ratio", "test/dead"),
     *("test/loss_recovered", "test/acc_recovered", "test/acc", "test/loss"),
+    *("separation/test/score", "separation/test_unseen/score"),
     *("truth/mcc", "truth/f1", "truth/precision", "truth/recall", "truth/uniqueness", "truth/found", "truth/shrinkage"),
 )
 TITLES = {
@@ -32,6 +33,8 @@ TITLES = {
     "truth/uniqueness": "Uniqueness",
     "truth/found": "True features found",
     "truth/shrinkage": "Amplitude kept",
+    "separation/test/score": "SDR of the parts, dB",
+    "separation/test_unseen/score": "SDR of the parts, unseen tags, dB",
     "truth/dense_r2": "R² of z from the dense code",
     "truth/z_in_sparse": "R² of z from the sparse code",
     "truth/s_in_sparse": "R² of s from the sparse code",

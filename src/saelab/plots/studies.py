@@ -11,11 +11,13 @@ from saelab.plots.controls import controls
 from saelab.plots.draw import Drawing
 from saelab.plots.families import families
 from saelab.plots.matched import matched
+from saelab.plots.separated import separated
 from saelab.plots.sparsity import has_key, over_key, over_l0
 from saelab.plots.style import save
 from saelab.plots.survival import survival
 
 STUDIES = {
+    "separation": Drawing("separation.csv", separated),
     "sparsity": Drawing("sparsity.csv", over_l0),
     "sparsity_key": Drawing("sparsity.csv", over_key),
     "survival": Drawing("survival.csv", survival),

@@ -10,7 +10,7 @@ from saelab.report.words import MISSING, count, figure, per_row, percent, togeth
 
 LOWER = ("loss", "dead", "mse")  # is better
 NEITHER = ("l0", "shrinkage")  # is better by itself, more or less
-NUMBERS = ("loss", "mse", "mcc", "shrinkage")  # the others are shares
+NUMBERS = ("loss", "mse", "mcc", "shrinkage", "score")  # the others are shares
 
 
 def cell(metric: str, value: float) -> str:

@@ -77,4 +77,4 @@ def stream_of(run: Facts, name: str) -> str:
 
 def decibels(value: float) -> str:
     """4.2 dB; above 60 there is nothing but rounding."""
-    return f"{figure(value, 1)}\N{NO-BREAK SPACE}dB" if not value > MOST else "no error"
+    return f"{figure(round(value, 1) + 0.0, 1)}\N{NO-BREAK SPACE}dB" if not value > MOST else "no error"

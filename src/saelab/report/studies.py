@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from saelab.plots.read import Row, read_rows
 from saelab.plots.studies import STUDIES, draw_studies
 from saelab.report.page import image
+from saelab.report.separation_study import separation_table, separations
 from saelab.report.study_findings import (
     agreements,
     codiscards,
@@ -39,6 +40,13 @@ def silent(_: Tables) -> list[str]:
 
 
 SECTIONS = {
+    "separation": Study(
+        "Which part is in which stream?",
+        "Signal to distortion of each component from the stream that is for it, the median over held-out pictures; and "
+        "how often linear read-outs, fitted on training rows, tell the class from either code.",
+        separations,
+        separation_table,
+    ),
     "sparsity": Study(
         "Concepts and sparsity",
         "A concept is recovered if a latent has a held-out AUC above 0.95 for it and for no other concept, and "

@@ -13,10 +13,12 @@ from saelab.commands.studies.controls import controls
 from saelab.commands.studies.families import families, halves
 from saelab.commands.studies.matched import matched
 from saelab.commands.studies.points import Points, points
+from saelab.commands.studies.separation import separation
 from saelab.commands.studies.sparsity import cliffs, sparsity
 from saelab.commands.studies.vanishing import orders, survival, vanishing
 
 STUDIES: dict[str, Callable[[Points], list[dict[str, Any]]]] = {
+    "separation": separation,
     "sparsity": sparsity,
     "cliffs": cliffs,
     "survival": survival,

@@ -1,0 +1,60 @@
+"""Which models tell the parts of a sum from each other, over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from saelab.commands.studies.measures import interval
+from saelab.commands.studies.points import Points, called
+
+SPLITS = ("test", "test_unseen")
+RIVALS = {"pca": "principal axes", "linear": "lines learned with the truth"}
+
+
+def separation(found: Points) -> list[dict[str, Any]]:
+    """A row per setting and measure: mean and interval over seeds of SDRs, of read-outs, and of EV.
+
+    kind: `ev`; `sdr`, of `what` from the stream that is for it; or the read-out `dense`, `sparse`, `raw` of `what`.
+    model: the setting's, or what it is held against: principal axes and the best lines, which no seed changes.
+    group: what else tells settings apart. swapped: of the seeds, those whose dense stream is for another component than
+    the first.
+    """
+    named = [name for name in found.metrics if name.startswith("separation/test")]
+    if not named:
+        return []
+    rows, rivals = [], {}
+    for point in found.all:
+        group, model = sides(point.setting.keys)
+        at = {"group": group, "model": model}
+        swapped = point.setting.mean("separation/swapped")
+        measured = [("test/ev", "ev", "", "test"), *(m for name in named if (m := measure(name)) is not None)]
+        for name, kind, what, split in measured:
+            told = interval(list(point.by_seed(name).values()))
+            rows.append(at | {"kind": kind, "what": what, "split": split, **told, "swapped": swapped})
+        for name in named:
+            who, _, kind = name.rpartition("/")[2].rpartition("_")
+            if who in RIVALS and kind == "sdr":
+                _, split, what, _ = name.split("/")
+                told = interval(list(point.by_seed(name).values())[:1])
+                row = {"group": group, "model": RIVALS[who], "kind": "sdr", "what": what, "split": split, **told}
+                rivals.setdefault((group, who, what, split), row)
+    return [row for row in [*rows, *rivals.values()] if row["n"]]
+
+
+def sides(keys: Mapping[str, str]) -> tuple[str, str]:
+    """What a setting is but for its model, and its model."""
+    model = ", ".join(value for name, value in keys.items() if name == "model") or "the model"
+    return ", ".join(called(name, value) for name, value in keys.items() if name != "model" and value), model
+
+
+def measure(name: str) -> tuple[str, str, str, str] | None:
+    """Metric, kind, what and split of those that are compared."""
+    parts = name.split("/")
+    if len(parts) != 4 or parts[1] not in SPLITS:
+        return None
+    _, split, what, last = parts
+    if last == "sdr":
+        return name, "sdr", what, split
+    code, _, kind = last.rpartition("_")
+    return (name, code, what, split) if kind == "acc" and code in ("dense", "sparse", "raw") else None
