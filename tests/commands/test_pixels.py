@@ -23,7 +23,7 @@ SMALL = ["data.length=300", "model.sae.d_sae=16", "model.sae.aux_k=4", "d_dense=
 def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log directory with a model of two streams on pixels, and one whose streams are walled off from each other."""
     logs = tmp_path_factory.mktemp("logs")
-    done = run("train", "experiment=pixels_densae", *SMALL, logs=logs)
+    done = run("train", "experiment=pixels_densae", *SMALL, "model.sae.l1=0.3", logs=logs)
     assert "SDR of the parts, dB" in done.stdout
     walls = ["data.layout=side_by_side", "model.sae.route=[56,28]", "report=false", "name=walls"]
     run("train", "experiment=pixels_vae_sae", *SMALL, *walls, logs=logs)

@@ -29,8 +29,7 @@ def concepts(run: Path) -> Figure:
     rows = sorted(rows, key=lambda row: families.index(row["family"]))
     gap = 0.9 if len(families) > 1 else 0
     place = np.array([i + gap * (1 + families.index(row["family"])) for i, row in enumerate(rows)])
-    panels = {name: [s for s in kinds if np.isfinite(column(rows, s[0])).any()] for name, kinds in SERIES.items()}
-    panels = {name: kinds for name, kinds in panels.items() if kinds}
+    panels = scored(rows)
     figure = new(0.24 * (place[-1] + 1) + 0.95)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, (name, kinds) in zip(axes, panels.items(), strict=True):
@@ -54,6 +53,12 @@ def concepts(run: Path) -> Figure:
                     fontsize=9,
                 )
     return figure
+
+
+def scored(rows: list[Row]) -> dict[str, list[tuple[str, str, str, str]]]:
+    """The series of each panel that has any; none at all where no latent lives and nothing was probed."""
+    panels = {name: [s for s in kinds if np.isfinite(column(rows, s[0])).any()] for name, kinds in SERIES.items()}
+    return {name: kinds for name, kinds in panels.items() if kinds}
 
 
 def dumbbells(ax: Axes, rows: list[Row], place: np.ndarray, kinds: list[tuple[str, str, str, str]]) -> None:

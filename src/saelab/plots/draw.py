@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from saelab.plots.concepts import concepts
+from saelab.plots.concepts import concepts, scored
 from saelab.plots.confusion import confusion
 from saelab.plots.curves import curves, drawable
 from saelab.plots.density import density
@@ -64,8 +64,9 @@ def draw_sweep(table: Path) -> Path:
 
 
 def has_rows(path: Path) -> bool:
-    """A table that a run was stopped before filling is as good as none, and so are curves without a point."""
+    """A table that a run was stopped before filling is as good as none; so are curves and concepts without a point."""
     if not path.exists() or path.suffix != ".csv":
         return path.exists()
     rows = read_rows(path)
-    return any(drawable(rows)) if path.name == "metrics.csv" else bool(rows)
+    drawn = {"metrics.csv": drawable, "concepts.csv": scored}.get(path.name)
+    return bool(rows) if drawn is None else any(drawn(rows))

@@ -59,7 +59,7 @@ def findings(rows: list[Row], finished: list[Row], metrics: list[str]) -> list[s
     if repeat(settings) and len(settings) == 1:
         return said + over(settings[0], metrics)
     probed = [m for m in metrics if m.startswith("probe/codes/")]
-    for metric in ("test/ev", "truth/mcc", "truth/f1", *probed, "test/acc"):
+    for metric in ("test/ev", "separation/test/score", "truth/mcc", "truth/f1", *probed, "test/acc"):
         if metric in metrics and repeat(settings):
             said += lead(metric, settings)
         elif metric in metrics:
