@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from saelab.plots.ablation_run import ablation_run
 from saelab.plots.concepts import concepts, scored
 from saelab.plots.confusion import confusion
 from saelab.plots.curves import curves, drawable
@@ -43,6 +44,7 @@ DRAWINGS = {
     "latents": Drawing("figures/latents.npz", latents),
     "examples": Drawing("figures/examples.npz", examples),
     "concepts": Drawing("figures/concepts.csv", concepts),
+    "ablation": Drawing("figures/ablation.csv", ablation_run),
     "emergence": Drawing("figures/concept_dynamics.csv", emergence),
     "retention": Drawing("figures/concept_dynamics.csv", retention),
     "confusion": Drawing("figures/confusion.csv", confusion),

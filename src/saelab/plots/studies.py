@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from saelab.plots.ablation import ablation
 from saelab.plots.agreement import agreement
 from saelab.plots.codiscard import codiscard
 from saelab.plots.controls import controls
@@ -17,6 +18,7 @@ from saelab.plots.style import save
 from saelab.plots.survival import survival
 
 STUDIES = {
+    "ablation": Drawing("ablation.csv", ablation),
     "separation": Drawing("separation.csv", separated),
     "sparsity": Drawing("sparsity.csv", over_l0),
     "sparsity_key": Drawing("sparsity.csv", over_key),

@@ -11,6 +11,7 @@ from typing import Any
 from saelab.plots import draw_sweep
 from saelab.plots.read import Row, number, read_rows
 from saelab.plots.settings import Setting, by_setting, headlines, repeat, title, varied
+from saelab.report.ablation_findings import lead
 from saelab.report.compare_findings import best, cell, clear_best, findings, mean
 from saelab.report.facts import facts
 from saelab.report.matched import add_matched
@@ -38,12 +39,14 @@ def compare(runs: Sequence[Path], out: Path, *, table: Path | None = None) -> Pa
     settings = by_setting(finished)
     png = draw_sweep(table) if metrics else None
     name, time = heading(out)
+    study = table.with_suffix("") / "ablation.csv"
+    ablated = lead({"ablation": read_rows(study)}) if study.exists() else []  # then reconstruction is not the question
     html = render(
         "compare.html.j2",
         title=name,
         time=time,
-        findings=findings(rows, finished, metrics),
-        image=image(png) if png else None,
+        findings=ablated or findings(rows, finished, metrics),
+        image=image(png) if png and not ablated else None,
         studies=study_sections(table.with_suffix("")),
         repeat=repeat(settings),
         settings=varied(rows),

@@ -27,6 +27,7 @@ class Facts(NamedTuple):
     confusion: list[Row]
     dynamics: list[Row]
     looks: list[Row]  # the steps at which dynamics were looked at
+    ablation: list[Row]
 
     @property
     def unfinished(self) -> bool:
@@ -54,6 +55,7 @@ def facts(run: Path) -> Facts:
         confusion=table(run / "figures/confusion.csv"),
         dynamics=table(run / "figures/concept_dynamics.csv"),
         looks=table(run / "figures/concept_dynamics_summary.csv"),
+        ablation=table(run / "figures/ablation.csv"),
     )
 
 

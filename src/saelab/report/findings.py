@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from saelab.plots.read import number
+from saelab.report.ablation_run_findings import ablation
 from saelab.report.dynamics_findings import dynamics
 from saelab.report.facts import Facts
 from saelab.report.separation_findings import readouts, separation
@@ -28,6 +29,7 @@ def findings(run: Facts) -> list[str]:
     return [
         sentence
         for part in (
+            ablation,
             reconstruction,
             truth,
             streams,

@@ -58,6 +58,12 @@ SECTIONS = {
         "Linear probes on raw activations and on codes, beside the best single latent, which is chosen on one half of "
         "the rows and scored on the other. Accuracies within two standard errors count as equally good.",
     ),
+    "ablation": (
+        "A concept that was kept from it for a while",
+        "Held-out rows before the intervention, after it, and at the end of training, when the concept had been given "
+        "back; thin lines: the other concepts of its family. Training goes on meanwhile, so that the same run with "
+        "how=none is what to hold this against.",
+    ),
     "emergence": (
         "When each concept comes",
         "Steps at which a latent is pure, and so recovers its concept (dark), or only selective (pale), on the same "

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from saelab.plots.read import Row, read_rows
 from saelab.plots.studies import STUDIES, draw_studies
+from saelab.report.ablation_findings import ablations, ablations_table
 from saelab.report.page import image
 from saelab.report.separation_study import separation_table, separations
 from saelab.report.study_findings import (
@@ -40,6 +41,14 @@ def silent(_: Tables) -> list[str]:
 
 
 SECTIONS = {
+    "ablation": Study(
+        "A concept that was kept from the SAE for a while",
+        "Differences to the same run untouched (same seed): of the concept, and the mean of the others of its family, "
+        "which an intervention should leave alone. Selectivity: how much more the concept lost. AUC is of the best "
+        "single latent; explained variance of the concept's own rows.",
+        ablations,
+        ablations_table,
+    ),
     "separation": Study(
         "Which part is in which stream?",
         "Signal to distortion of each component from the stream that is for it, the median over held-out pictures; and "
