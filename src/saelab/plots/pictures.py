@@ -59,8 +59,9 @@ def pictures(run: Path) -> Figure:
             draw(grid[-1, c], image, limit, SIGNED)
     for s, split in enumerate(splits):
         first = grid[0, 1 + s * (each + 1)]
-        first.text(0, 1.4, HEADINGS[split], transform=first.transAxes, fontsize=9, weight="bold", va="bottom")
-    figure.suptitle("below zero: orange\n", x=0.995, ha="right", fontsize=8.5, color=MUTED)
+        at = {"transform": first.transAxes, "fontsize": 9, "weight": "bold", "va": "bottom"}
+        first.text(0, 1 + 0.24 / side, HEADINGS[split], **at, in_layout=False)
+    figure.suptitle("below zero: orange\n ", x=0.995, ha="right", fontsize=8.5, color=MUTED)
     return figure
 
 
