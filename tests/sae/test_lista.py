@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from saelab.sae import LISTA, TopK
+from saelab.sae.step import UNKNOWN
 
 SMALL: dict[str, Any] = {"d_in": 6, "d_sae": 16, "k": 4, "normalize": "none"}
 STEPS: list[Any] = ["tied", "low_rank", "full"]
@@ -107,6 +108,12 @@ def test_levels_reconstruct_alone() -> None:
     whole = LISTA(**SMALL)
     step = whole.step(x)
     torch.testing.assert_close(whole.losses(step)["recon"], (step.y - step.y_hat).square().sum(1).mean())
+
+
+def test_a_rank_is_tried_before_the_width_is_known() -> None:
+    LISTA(**(SMALL | {"step": "low_rank", "rank": 7, "d_in": UNKNOWN}))
+    with pytest.raises(ValueError, match="rank=0"):
+        LISTA(**(SMALL | {"step": "low_rank", "rank": 0, "d_in": UNKNOWN}))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from saelab.kernels import Support, keep_top
 from saelab.sae.base import SAE
 from saelab.sae.prefixes import Prefixes, Weights
-from saelab.sae.step import Common, Step
+from saelab.sae.step import UNKNOWN, Common, Step
 
 GAIN = 0.5
 
@@ -64,6 +64,7 @@ class LISTA(SAE):
         if step == "tied" and (self.transcoder or self.likelihood.bernoulli):
             output = "a transcoder's output is" if self.transcoder else "logits are"
             raise ValueError(f"step=tied: {output} not in the space of the input; step=low_rank.")
+        rank = min(rank, 1) if self.d_in == UNKNOWN else rank
         if step == "low_rank" and not 1 <= rank <= self.d_in:
             raise ValueError(f"rank={rank} must be between 1 and d_in={self.d_in}.")
         if select not in ("topk", "shrink"):

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from saelab.sae.step import UNKNOWN
+
 Net = Literal["mlp", "conv"]
 SIDE, PIXELS = 28, 784  # of the one image that `conv` takes
 CHANNELS, SMALL = (32, 64), 7  # of its two layers, and the side of what the second gives
@@ -65,5 +67,5 @@ def check_net(net: Net, width: int, hidden: int, layers: int) -> None:
         raise ValueError(f"net={net!r} is unknown: mlp or conv.")
     if hidden < 1 or layers < 1:
         raise ValueError(f"hidden={hidden} and layers={layers} must be positive.")
-    if net == "conv" and width not in (1, PIXELS):  # of width 1 is what a config is tried with before data are there
+    if net == "conv" and width not in (UNKNOWN, PIXELS):
         raise ValueError(f"net=conv is for images of 1 x 28 x 28 = 784 pixels, and rows are {width} wide; net=mlp.")

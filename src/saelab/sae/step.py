@@ -14,6 +14,7 @@ from saelab.kernels import Support, decode
 
 Normalize = Literal["none", "scale", "layer_norm", "whiten"]
 Decoder = Literal["unit", "free", "archetypal"]
+UNKNOWN = 1  # the width of rows a config is tried with before there are data; no rule of widths holds for it
 
 
 class Dense(NamedTuple):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from saelab.kernels import Support
 from saelab.sae.base import SAE
-from saelab.sae.step import Common, Dense, Step
+from saelab.sae.step import UNKNOWN, Common, Dense, Step
 
 
 class Streams(NamedTuple):
@@ -118,6 +118,6 @@ def dense_side(route: Sequence[int], d_out: int) -> Bool[Tensor, " o"]:
     if len(route) != 2 or not 0 < route[1] < route[0]:
         raise ValueError(f"route={[*route]} must be [row, dense], 0 < dense < row: [56, 28] for two pictures 28 wide.")
     row, dense = route
-    if d_out % row and d_out != 1:  # of width 1 is what a config is tried with before data are there
+    if d_out % row and d_out != UNKNOWN:
         raise ValueError(f"route={[*route]}: rows of {row} do not fill d_out={d_out}.")
     return torch.arange(d_out) % row < dense
