@@ -80,6 +80,13 @@ def test_agrees_with_sklearn(mode, features):
             one(rows, family=family, class_="all", split="test"),
         )
         assert test["accuracy"] == pytest.approx(fold_accuracy[3], abs=0.005)
+        seen = module.part[:, f] < 3  # which is what the last problem was trained on
+        z = StandardScaler().fit_transform(x[seen])
+        model = LogisticRegression(C=0.3, max_iter=5000)
+        model = (OneVsRestClassifier(model) if mode == "ovr" else model).fit(z, target[seen])
+        train = one(rows, family=family, class_="all", split="train")
+        assert train["accuracy"] == pytest.approx(model.score(z, target[seen]), abs=0.005)
+        assert train["n"] == int(seen.sum())
         assert cv["accuracy"] == pytest.approx(np.mean(fold_accuracy[:3]), abs=0.005)
         assert cv["accuracy_std"] == pytest.approx(np.std(fold_accuracy[:3]), abs=0.005)
         if family == "digit":

@@ -1,5 +1,8 @@
 """The page over many runs says what the studies found, and what is not significant."""
 
+import json
+from pathlib import Path
+
 from test_page import read
 
 from concept_runs import BOTH, by_k, job, sweep
@@ -107,6 +110,17 @@ def test_which_family_goes_first(tmp_path):
     assert halves_table(found).lines[2][2].text == "digit / tag"
     found = study(tmp_path / "few", [made for made in jobs if made["keys"]["seed"] < 2], BOTH)
     assert "it is not clear whether digit or tag is lost first" in families(found)[0]
+
+
+def test_the_base_network_s_accuracy_is_told_beside_families(tmp_path):
+    jobs = [job({"l0": k, "seed": s}, k, {"digit": "01", "tag": "ab"}) for k in (2, 8, 32) for s in range(2)]
+    table = sweep(tmp_path, jobs, BOTH)
+    for row in read_rows(table):
+        base = {"test/acc_digit": 0.88, "test/acc_tag": 1.0, "test/acc": 0.85}
+        (Path(row["run"]) / "run.json").write_text(json.dumps({"base": base}))
+    found = tables(studies(table))
+    assert {row["base_acc"] for row in found["families"] if row["family"] == "digit"} == {"0.88"}
+    assert families(found)[0] == "The base network's own accuracy is 88.0\xa0% for digit and 100.0\xa0% for tag."
 
 
 def test_variants_beside_batchtopk(tmp_path):

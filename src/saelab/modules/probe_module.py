@@ -170,7 +170,9 @@ class ProbeModule(L.LightningModule):
             for p in range(self.folds + 1):  # problem p was not shown part p
                 rows = self.part[:, f] == p
                 scores.append(evaluate(logits[rows, p, columns], batch.y[rows, f], self.mode))
-            self._rows += score_table(name, self.families[name].classes, scores)
+            own = (self.part[:, f] >= 0) & (self.part[:, f] < self.folds)
+            train = evaluate(logits[own, -1, columns], batch.y[own, f], self.mode)
+            self._rows += score_table(name, self.families[name].classes, scores, train)
             self.log(f"probe/{name}/acc", scores[-1]["accuracy"][0], batch_size=1)
 
     def results(self) -> list[dict]:

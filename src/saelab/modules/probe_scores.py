@@ -46,8 +46,11 @@ def evaluate(logits: Float[Tensor, "n c"], y: Int[Tensor, " n"], mode: str) -> d
     return out | {"n": torch.cat([torch.tensor([len(y)]), n.cpu()])}
 
 
-def score_table(family: str, classes: tuple[str, ...], scores: list[dict[str, Tensor]]) -> list[dict]:
-    """Rows `test` (the problem trained on the whole training part) and `cv` (mean and population std over folds)."""
+def score_table(
+    family: str, classes: tuple[str, ...], scores: list[dict[str, Tensor]], train: dict[str, Tensor]
+) -> list[dict]:
+    """Rows `test` (the problem trained on the whole training part), `cv` (mean and population std over folds) and
+    `train` (that problem on the rows it was trained on)."""
     *cv, test = scores
     rows = []
     for i, name in enumerate(("all", *classes)):
@@ -60,4 +63,6 @@ def score_table(family: str, classes: tuple[str, ...], scores: list[dict[str, Te
             rows[-1][metric] = float(over.mean()) if len(over) else float("nan")
             rows[-1][f"{metric}_std"] = float(over.std(correction=0)) if len(over) else float("nan")
         rows[-1]["n"] = int(sum(int(fold["n"][i]) for fold in cv))
+        rows.append({"family": family, "class": name, "split": "train"})
+        rows[-1] |= {metric: float(train[metric][i]) for metric in METRICS} | {"n": int(train["n"][i])}
     return rows

@@ -134,8 +134,8 @@ def pair(row: Row) -> str:
 
 
 def families(tables: Tables) -> list[str]:
-    """Which family is lost first, line by line, by the ratio of the L0s at half."""
-    said = []
+    """How well the base network tells each family; which is lost first, line by line, by the ratio of L0s at half."""
+    said = known_to_base(tables.get("families", []))
     ratios = [row for row in tables.get("halves", []) if " / " in row["family"]]
     for measure, names in unique(ratios, "measure", "family"):
         rows = [row for row in ratios if (row["measure"], row["family"]) == (measure, names)]
@@ -158,6 +158,18 @@ def families(tables: Tables) -> list[str]:
         if first[None]:
             said.append(f"{what}it is not clear whether {a} or {b} is lost first: {together(first[None])}.")
     return said
+
+
+def known_to_base(rows: list[Row]) -> list[str]:
+    """The base network's own accuracy on each family, or on each line's where it is not the same network."""
+    told: dict[str, list[str]] = {}
+    for line, family in unique(rows, "line", "family"):
+        right = {number(r["base_acc"]) for r in rows if (r["line"], r["family"]) == (line, family) and r["base_acc"]}
+        if right:
+            told.setdefault(line, []).append(f"{percent(sum(right) / len(right))} for {family}")
+    if len({tuple(parts) for parts in told.values()}) == 1:
+        return [f"The base network's own accuracy is {together(next(iter(told.values())))}."]
+    return [f"The base network's own accuracy is {together(parts)} ({line})." for line, parts in told.items()]
 
 
 def largest(tables: Tables, measure: str, family: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,16 @@ import numpy as np
 from saelab.commands.studies.measures import against_zero, interval, with_q
 from saelab.commands.studies.points import Point, Points, yes
 from saelab.commands.studies.vanishing import long
-from saelab.plots.read import number
+from saelab.plots.read import number, read_json
 
 KINDS = ("recovered", "detected", "best_auc")
 
 
 def families(found: Points) -> list[dict[str, Any]]:
-    """Of each line, setting and family: the share of concepts recovered, detected, and the mean best latent's AUC."""
+    """Of each line, setting and family: the share of concepts recovered, detected, and the mean best latent's AUC.
+
+    base_acc: how often the base network itself is right on the family; nan where nobody counted.
+    """
     if len(found.families) < 2:
         return []
     rows = []
@@ -26,8 +30,15 @@ def families(found: Points) -> list[dict[str, Any]]:
             for family in found.families:
                 for what in KINDS:
                     told = interval(list(shares(found, point, family, what).values()))
-                    rows.append({**at, "family": family, "measure": what, **told})
+                    rows.append({**at, "family": family, "measure": what, **told, "base_acc": right(point, family)})
     return [row for row in rows if row["n"]]
+
+
+def right(point: Point, family: str) -> float:
+    """Test accuracy on a family of the network whose activations a setting's SAEs read, mean over the runs."""
+    files = [Path(row["run"]) / "run.json" for row in point.setting.rows]
+    bases = [read_json(file).get("base", {}) for file in files if file.exists()]
+    return interval([number(base.get(f"test/acc_{family}")) for base in bases])["mean"]
 
 
 def halves(found: Points) -> list[dict[str, Any]]:
