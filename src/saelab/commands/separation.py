@@ -109,7 +109,7 @@ def separation(given: Feed, samples: Mapping[str, Sample]) -> Table:
     k = min(k, samples[FIT].x.shape[1])
     own = {split: s.pair for split, s in samples.items() if split != FIT}
     x, parts = samples[FIT].x, samples[FIT].parts
-    straight = dict(zip(("dense", "sparse"), parts, strict=False))
+    straight: dict[str, str] = dict(zip(("dense", "sparse"), parts, strict=False))
 
     def known() -> Table:
         held = {split: s for split, s in samples.items() if split != FIT}
