@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from hydra.utils import get_class
 from omegaconf import DictConfig
 
 from saelab.commands import build
@@ -25,9 +26,16 @@ def run_recipe(cfg: DictConfig, kind: str) -> dict[str, object]:
         before = {"store": rows_recipe(cfg)}
     else:
         before = {"store": store_recipe(cfg, base_recipe(base_config(cfg)))}
-    after = {"probe": plain(cfg.probe), "concepts": plain(cfg.concepts), "sae": cfg.sae}
+    after = {"probe": plain(cfg.probe), "concepts": plain(cfg.concepts), "sae": cfg.sae} | treatments(cfg)
     after |= {"site": cfg.store.site, "target": cfg.store.target} if cfg.store else {"site": None}
     return before | training_recipe(cfg) | after
+
+
+def treatments(cfg: DictConfig) -> dict[str, object]:
+    """The callbacks that change what is learned; others only watch, so a run may go on with other ones."""
+    own = {str(name): node for name, node in cfg.callbacks.items() if node}
+    found = {name: plain(node) for name, node in own.items() if getattr(get_class(node._target_), "treats", False)}
+    return {"callbacks": found} if found else {}
 
 
 def place(cfg: DictConfig, recipe: str) -> Path:

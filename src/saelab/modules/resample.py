@@ -34,6 +34,8 @@ class Resample(L.Callback):
         until: fraction of training after which it stops.
     """
 
+    treats = True  # part of what determines a run's numbers
+
     def __init__(
         self,
         *,
