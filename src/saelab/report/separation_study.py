@@ -26,10 +26,13 @@ def separations(tables: Tables) -> list[str]:
             scored = {m: value for m, value in scored.items() if not math.isnan(value)}
             if len(scored) > 1:
                 best = max(scored, key=lambda m: scored[m])
-                each = together([f"{decibels(find(ours, best, 'sdr', name, split))} for the {name}" for name in names])
+                each = together(
+                    [f"{decibels(find(ours, best, 'sdr', name, split))} dB for the {name}" for name in names]
+                )
                 text.append(f"with {which} {best} tells the parts apart best, {each}")
         if text:
-            said.append(f"{group + ': ' if group else ''}{'; '.join(text)}.")
+            told = "; ".join(text)
+            said.append(f"{group}: {told}." if group else f"{told[0].upper()}{told[1:]}.")
         said += coded(ours, models, group)
     return said
 
@@ -65,8 +68,8 @@ def decibels(row: Row) -> str:
     mean, low, high = (number(row.get(name)) for name in ("mean", "low", "high"))
     if math.isnan(mean):
         return MISSING
-    spread = "" if math.isnan(low) else f" ({figure(low, 1)} to {figure(high, 1)})"
-    return f"{figure(mean, 1)}{spread}\N{NO-BREAK SPACE}dB"
+    mean, low, high = (round(value, 1) + 0.0 for value in (mean, low, high))  # no -0.0
+    return figure(mean, 1) + ("" if math.isnan(low) else f" ({figure(low, 1)} to {figure(high, 1)})")
 
 
 def share(row: Row) -> str:
@@ -85,7 +88,8 @@ def separation_table(tables: Tables) -> Table | None:
         return None
     names = [w for (w,) in unique([row for row in rows if row["kind"] == "sdr"], "what")]
     families = [w for (w,) in unique([row for row in rows if row["kind"] == "raw"], "what")]
-    head = ["data", "model", "EV, %"]
+    several = len(unique(rows, "group")) > 1
+    head = [*["data"] * several, "model", "EV, %"]
     head += [f"{name}, dB{' unseen' * (split == UNSEEN)}" for name in names for split in (SEEN, UNSEEN)]
     head += [f"{what} from {code}, %" for what in families for code in ("dense", "sparse", "raw")]
     head += ["roles swapped"]
@@ -93,8 +97,8 @@ def separation_table(tables: Tables) -> Table | None:
     for group, model in unique(rows, "group", "model"):
         ours = [row for row in rows if row["group"] == group]
         swapped = number(next((r.get("swapped", "") for r in ours if r["model"] == model), ""))
-        cells = [group, model, share(find(ours, model, "ev", "", SEEN))]
+        cells = [*[group] * several, model, share(find(ours, model, "ev", "", SEEN))]
         cells += [decibels(find(ours, model, "sdr", n, split)) for n in names for split in (SEEN, UNSEEN)]
         cells += [share(find(ours, model, c, what, SEEN)) for what in families for c in ("dense", "sparse", "raw")]
         lines.append([Cell(text) for text in [*cells, MISSING if math.isnan(swapped) else percent(swapped)]])
-    return Table(2, head, lines)
+    return Table(1 + several, head, lines)

@@ -16,7 +16,8 @@ def separation(found: Points) -> list[dict[str, Any]]:
     """A row per setting and measure: mean and interval over seeds of SDRs, of read-outs, and of EV.
 
     kind: `ev`; `sdr`, of `what` from the stream that is for it; or the read-out `dense`, `sparse`, `raw` of `what`.
-    model: the setting's, or what it is held against: principal axes and the best lines, which no seed changes.
+    model: the setting's, or what it is held against: principal axes and the best lines, which no seed changes; of
+    principal axes, which are as many as a model's dense code is wide, those that do best.
     group: what else tells settings apart. swapped: of the seeds, those whose dense stream is for another component than
     the first.
     """
@@ -38,8 +39,12 @@ def separation(found: Points) -> list[dict[str, Any]]:
                 _, split, what, _ = name.split("/")
                 told = interval(list(point.by_seed(name).values())[:1])
                 row = {"group": group, "model": RIVALS[who], "kind": "sdr", "what": what, "split": split, **told}
-                rivals.setdefault((group, who, what, split), row)
+                rivals[group, who, what, split] = max(row, rivals.get((group, who, what, split), row), key=mean)
     return [row for row in [*rows, *rivals.values()] if row["n"]]
+
+
+def mean(row: Mapping[str, Any]) -> float:
+    return row["mean"]
 
 
 def sides(keys: Mapping[str, str]) -> tuple[str, str]:
