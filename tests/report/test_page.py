@@ -8,7 +8,8 @@ from run_files import CONFIG, classifier_run, info, probe_rows, sae_run, write_c
 
 from saelab.analysis.save import write_csv
 from saelab.analysis.tables import probe_metrics, probe_table
-from saelab.report import compare, page
+from saelab.plots.read import read_rows
+from saelab.report import compare, page, tabulate
 from saelab.report.facts import facts
 from saelab.report.findings import findings, tiles
 from saelab.report.words import count, duration, percent, together
@@ -221,3 +222,16 @@ def test_words():
     assert count(2048, "latent") == f"2,048{nb}latents"
     assert (duration(5.25), duration(3700)) == (f"5.2{nb}s", f"1{nb}h 1{nb}min")
     assert together(["a", "b", "c"]) == "a, b and c"
+
+
+def test_what_follows_from_a_class_is_not_told(tmp_path):
+    """k is TopK's alone and always 8; l1 is ReLU's, and differs; all have aux_k."""
+    kinds = ["TopK\n    k: 8\n", "TopK\n    k: 8\n", "ReLU\n    l1: 0.5\n", "ReLU\n    l1: 0.7\n"]
+    for i, kind in enumerate(kinds):
+        config = f"model:\n  sae:\n    aux_k: {i}\n    _target_: saelab.sae.{kind}"
+        write_run(tmp_path / f"runs/{i}", info(), {"test/ev": 0.9 + i / 100}, config)
+    tabulate(sorted((tmp_path / "runs").iterdir()), tmp_path / "table.csv")
+    rows = read_rows(tmp_path / "table.csv")
+    assert [row["model.sae._target_"] for row in rows] == ["TopK", "TopK", "ReLU", "ReLU"]
+    assert [row["model.sae.l1"] for row in rows] == ["", "", "0.5", "0.7"]
+    assert "model.sae.k" not in rows[0] and rows[3]["model.sae.aux_k"] == "3"

@@ -92,11 +92,14 @@ def means(settings: list[Setting], metrics: list[str]) -> list[dict[str, Any]]:
 
 
 def tabulate(paths: Sequence[Path], path: Path) -> None:
-    """A `sweep.csv` from run directories: the config keys in which they differ, and their final metrics."""
+    """A `sweep.csv` from run directories: the config keys in which they differ, and their final metrics.
+
+    Of what only some classes have, such as a penalty, no key is told that follows from the class.
+    """
     runs = [facts(run) for run in paths]
     flat = [flatten(run.config) for run in runs]
     keys = [k for k in dict.fromkeys(k for f in flat for k in f) if not k.startswith(NO_SETTING)]
-    differ = [k for k in keys if len({f.get(k, "") for f in flat}) > 1]
+    differ = [k for k in keys if len({f.get(k, "") for f in flat}) > 1 and not follows(k, flat)]
     metrics = list(dict.fromkeys(m for run in runs for m in run.metrics))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -105,6 +108,13 @@ def tabulate(paths: Sequence[Path], path: Path) -> None:
         for job, (run, config) in enumerate(zip(runs, flat, strict=True)):
             head = [job, run.info.get("name", ""), *(config.get(k, "") for k in differ), run.info.get("status", "")]
             writer.writerow([*head, *(run.metrics.get(m, "") for m in metrics), run.path])
+
+
+def follows(key: str, configs: list[dict[str, str]]) -> bool:
+    """Whether a key is that of some classes alone, and of one value in each of them."""
+    target = f"{key.rpartition('.')[0]}._target_"
+    pairs = {(config.get(target, ""), config.get(key, "")) for config in configs}
+    return not all(key in config for config in configs) and len(pairs) == len({name for name, _ in pairs})
 
 
 def join_tables(tables: Sequence[Path], out: Path) -> Path:
@@ -127,5 +137,6 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: str(value)}
+        told = str(value).rpartition(".")[2] if key == "_target_" else str(value)
+        flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: told}
     return flat
