@@ -27,7 +27,7 @@ def row(job, data, model, seed, digit, tag, **more):
 @pytest.fixture
 def table(tmp_path):
     path = tmp_path / "sweep.csv"
-    settings = [(d, m, s) for d in ("pixels_lowbit", "pixels_noise") for m in ("topk", "pixels/densae") for s in SEEDS]
+    settings = [(d, m, s) for d in ("pixels_lowbit", "pixels_noise") for m in ("topk", "densae") for s in SEEDS]
     rows = [
         row(i, d, m, s, 6.0 if m == "topk" else 2.0, 0.0 if m == "topk" else 9.0)
         for i, (d, m, s) in enumerate(settings)
@@ -55,8 +55,8 @@ def test_means_and_intervals_over_seeds(table):
     assert float(find("topk", "sdr", "digit", "test_unseen")["mean"]) == 4
     assert float(find("principal axes", "sdr", "tag")["mean"]) == -1
     assert find("lines learned with the truth", "sdr", "tag")["low"] == ""
-    assert float(find("pixels/densae", "dense", "digit")["mean"]) == pytest.approx(0.9)
-    assert float(find("pixels/densae", "ev", "")["mean"]) == pytest.approx(0.81)
+    assert float(find("densae", "dense", "digit")["mean"]) == pytest.approx(0.9)
+    assert float(find("densae", "ev", "")["mean"]) == pytest.approx(0.81)
     assert {r["kind"] for r in rows} == {"ev", "sdr", "dense", "sparse", "raw"}
 
 
@@ -64,7 +64,7 @@ def test_the_page(table):
     studies(table)
     text = compare([], table.with_name("report.html"), table=table).read_text()
     assert "Which part is in which stream?" in text
-    assert "pixels_noise: with tags that were seen pixels/densae tells the parts apart best, 3.0 (0.5 to 5.5)" in text
+    assert "pixels_noise: with tags that were seen densae tells the parts apart best, 3.0 (0.5 to 5.5)" in text
     assert "90.0 ± 0.0" in text and "lines learned with the truth" in text
     assert (table.with_suffix("") / "separation.png").exists()
 
