@@ -75,14 +75,16 @@ def sample(given: Feed, source: Combined, sae: SAE, split: str) -> Sample:
 def readouts(given: Feed, samples: Mapping[str, Sample], families: Mapping[str, Family]) -> Table:
     """How well linear read-outs tell each family from either code, from both and from the rows themselves.
 
-    Fitted on training rows. kind: `acc`, or `r2` of continuous factors.
+    Fitted on training rows. kind: `acc`, or `r2` of continuous factors. A model of one stream has one code alone.
     """
     codes = {
         "raw": [s.x for s in samples.values()],
         "dense": [s.streams.z for s in samples.values()],
         "sparse": [s.streams.f for s in samples.values()],
-        "both": [torch.cat([s.streams.z, s.streams.f], dim=1) for s in samples.values()],
     }
+    codes = {name: parts for name, parts in codes.items() if parts[0].shape[1]}
+    if len(codes) == 3:
+        codes["both"] = [torch.cat([s.streams.z, s.streams.f], dim=1) for s in samples.values()]
     rows = []
     for name, family in families.items():
         labels = [s.labels[name] for s in samples.values()]

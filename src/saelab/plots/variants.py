@@ -56,7 +56,7 @@ def panel(ax: Axes, settings: list[Setting], metric: str) -> None:
         ax.errorbar(setting.mean(metric), y, xerr=spread, fmt="o", color=BLUE, markersize=4.5, elinewidth=1, capsize=3)
     if metric in MARKS:
         mark(ax, settings, *MARKS[metric])
-    ax.set_title(textwrap.fill(title(metric), 17), fontsize=9.5)
+    ax.set_title(textwrap.fill(title(metric), 15), fontsize=9.5)
     ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(written(metric))
     ax.margins(x=0.12)

@@ -43,15 +43,14 @@ def ceiling(run: Facts, names: list[str]) -> str:
 
 
 def readouts(run: Facts) -> str:
-    """What a line tells from either code."""
+    """What a line tells from each code there is."""
     told = []
     for name in families(run):
-        values = [run.get(f"separation/test/{name}/{code}_acc") for code in ("dense", "sparse", "raw")]
-        if not any(map(math.isnan, values)):
-            dense, sparse, raw = map(percent, values)
-            told.append(
-                f"the {name} on {dense} of the rows from the dense code, on {sparse} from the sparse one ({raw})"
-            )
+        raw = run.get(f"separation/test/{name}/raw_acc")
+        each = {code: run.get(f"separation/test/{name}/{code}_acc") for code in ("dense", "sparse")}
+        parts = [f"{percent(value)} of the rows from the {code} code" for code, value in each.items() if value == value]
+        if parts and raw == raw:
+            told.append(f"the {name} on {together(parts)} ({percent(raw)})")
     if not told:
         return ""
     return f"Linear read-outs fitted on training rows tell {'; '.join(told)}; in brackets from the rows themselves."
@@ -64,7 +63,7 @@ def components(run: Facts) -> list[str]:
 
 
 def families(run: Facts) -> list[str]:
-    found = (m.split("/") for m in run.metrics if m.startswith("separation/test/") and m.endswith("/dense_acc"))
+    found = (m.split("/") for m in run.metrics if m.startswith("separation/test/") and m.endswith("/raw_acc"))
     return [parts[2] for parts in found]
 
 
