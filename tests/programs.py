@@ -42,10 +42,11 @@ PROCESSES = multiprocessing.get_context("forkserver" if sys.platform == "linux" 
 
 
 class Slow(L.Callback):
-    """A pause after every batch, for programs that are to be stopped on their way."""
+    """For programs that are to be stopped on their way: a pause after every batch, and after the last one no end."""
 
-    def on_train_batch_end(self, *args: Any) -> None:
-        time.sleep(0.05)
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        last = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        time.sleep(PATIENCE if last and getattr(pl_module, "kind", "") != "classifier" else 0.05)
 
 
 class Done(NamedTuple):
