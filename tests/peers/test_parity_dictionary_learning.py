@@ -214,13 +214,13 @@ def annealed(**settings: Any) -> tuple[PAnneal, Any, dict[str, str]]:
 
 def test_p_anneal(table: Table) -> None:
     where = ("dictionary-learning", "PAnnealTrainer, Lp^p")
-    ours, theirs, names = annealed()
+    ours, theirs, names = annealed(p_end=0.5, updates=1)
     x = data()
     step, terms = step_and_losses(ours, x)
     table.same(where, "loss at p = 1", total(terms), theirs.loss(x, step=0))
     loss = theirs.loss(x, step=0)
     table.gradients(where, gradients(total(terms), parameters(ours, names)), their_gradients(loss, theirs, names))
-    ours.p_now.fill_(0.5)
+    ours.done.fill_(1)
     theirs.p = 0.5
     step, terms = step_and_losses(ours, x)
     loss, plain = theirs.loss(x, step=0), 0.7 * step.f.sqrt().sum(1).mean()
