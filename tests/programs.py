@@ -86,6 +86,13 @@ def start(
     return process
 
 
+def stop(process: BaseProcess, sent: signal.Signals) -> None:
+    """A signal, and again where one was lost in what was going on, as a user would."""
+    while process.is_alive():
+        os.kill(process.pid or 0, sent)
+        process.join(30)
+
+
 def script(command: str) -> str:
     return str(CHECKOUT / f"src/{command}.py")
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from programs import TINY_BASE, only_run, read, run, start
+from programs import TINY_BASE, only_run, read, run, start, stop
 
 WATCH = ["callbacks=concepts", "callbacks.progress=null", "callbacks.summary=null", "probe=null"]
 SHORT = [*WATCH, *TINY_BASE, "batch_size=512", "trainer.max_epochs=4", "callbacks.last.every_n_train_steps=4"]
@@ -52,8 +51,7 @@ def test_a_stopped_run_continues_to_the_same_files(sent: signal.Signals, logs: P
     process = start("train", *SHORT, slow, "seed=1", logs=tmp_path)
     while not list(tmp_path.glob("runs/quickstart/*/checkpoints/last.ckpt")) and process.is_alive():
         time.sleep(0.01)
-    os.kill(process.pid or 0, sent)
-    process.join()
+    stop(process, sent)
     stopped = only_run(tmp_path, "quickstart")
     assert read(stopped / "run.json")["status"] != "finished"
     assert len(files(stopped)[1].splitlines()) >= 5

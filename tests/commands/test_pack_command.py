@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from programs import TINY, TINY_BASE, read, run, start
+from programs import TINY, TINY_BASE, read, run, start, stop
 from saelab.commands.pack import why_alone
 from saelab.config import compose
 
@@ -109,8 +108,7 @@ def test_a_stopped_pack_goes_on_to_the_same_numbers(sent: signal.Signals, logs: 
     process = start("train", *args, slow, f"hydra.sweep.dir={sweep}", logs=logs)
     while not list(sweep.glob("*/checkpoints/last.ckpt")) and process.is_alive():
         time.sleep(0.01)
-    os.kill(process.pid or 0, sent)
-    process.join()
+    stop(process, sent)
     assert process.exitcode == (130 if sent == signal.SIGINT else -sent)
     if sent == signal.SIGINT:
         assert {read(file)["status"] for file in sweep.glob("*/run.json")} == {"interrupted"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from programs import Done, launch, read, run, start
+from programs import Done, launch, read, run, start, stop
 
 RUN = ["callbacks=quiet", "probe=null", "report=false", "trainer.max_epochs=4", "trainer.log_every_n_steps=1"]
 RUN += ["callbacks.last.every_n_train_steps=4", "base.trainer.max_epochs=2", "batch_size=512"]
@@ -57,8 +56,7 @@ def test_a_stopped_run_continues_to_the_same_numbers(
     slow = "+callbacks.slow._target_=programs.Slow"  # so that the signal comes before the run is over
     process = start("train", *RUN, slow, f"callbacks.last.every_n_train_steps={every}", logs=tmp_path)
     wait_for(tmp_path, "runs/quickstart/*/checkpoints/last.ckpt", process)
-    os.kill(process.pid, sent)
-    process.join()
+    stop(process, sent)
     assert process.exitcode == (130 if sent == signal.SIGINT else -sent)
     if sent == signal.SIGINT:
         (stopped,) = (tmp_path / "runs/quickstart").iterdir()
