@@ -87,10 +87,9 @@ def start(
 
 
 def stop(process: BaseProcess, sent: signal.Signals) -> None:
-    """A signal, and again where one was lost in what was going on, as a user would."""
-    while process.is_alive():
-        os.kill(process.pid or 0, sent)
-        process.join(30)
+    """One signal, which has to be enough."""
+    os.kill(process.pid or 0, sent)
+    process.join(200)
 
 
 def script(command: str) -> str:
