@@ -12,6 +12,7 @@ from saelab.plots.controls import controls
 from saelab.plots.draw import Drawing
 from saelab.plots.families import families
 from saelab.plots.matched import matched
+from saelab.plots.parted import parted
 from saelab.plots.separated import separated
 from saelab.plots.sparsity import has_key, over_key, over_l0
 from saelab.plots.style import save
@@ -20,6 +21,7 @@ from saelab.plots.survival import survival
 STUDIES = {
     "ablation": Drawing("ablation.csv", ablation),
     "separation": Drawing("separation.csv", separated),
+    "parted": Drawing("parted.csv", parted),
     "sparsity": Drawing("sparsity.csv", over_l0),
     "sparsity_key": Drawing("sparsity.csv", over_key),
     "survival": Drawing("survival.csv", survival),

@@ -10,6 +10,7 @@ from saelab.plots.read import Row, read_rows
 from saelab.plots.studies import STUDIES, draw_studies
 from saelab.report.ablation_findings import ablations, ablations_table
 from saelab.report.page import image
+from saelab.report.parted_study import parted_table, parts
 from saelab.report.separation_study import separation_table, separations
 from saelab.report.study_findings import (
     agreements,
@@ -55,6 +56,14 @@ SECTIONS = {
         "how often linear read-outs, fitted on training rows, tell the class from either code.",
         separations,
         separation_table,
+    ),
+    "parted": Study(
+        "Which part is in which code?",
+        "R² of lines, fitted on other rows, from each code to the dense part z and to the sparse part s; a code should "
+        "know its own part alone. AP: of codes, matched to features, as detectors of them. Below the models: random "
+        "directions, and what is known with the truth.",
+        parts,
+        parted_table,
     ),
     "sparsity": Study(
         "Concepts and sparsity",

@@ -13,6 +13,7 @@ from saelab.commands.studies.codiscard import codiscard
 from saelab.commands.studies.controls import controls
 from saelab.commands.studies.families import families, halves
 from saelab.commands.studies.matched import matched
+from saelab.commands.studies.parted import parted
 from saelab.commands.studies.points import Points, points
 from saelab.commands.studies.separation import separation
 from saelab.commands.studies.sparsity import cliffs, sparsity
@@ -20,6 +21,7 @@ from saelab.commands.studies.vanishing import orders, survival, vanishing
 
 STUDIES: dict[str, Callable[[Points], list[dict[str, Any]]]] = {
     "separation": separation,
+    "parted": parted,
     "sparsity": sparsity,
     "cliffs": cliffs,
     "survival": survival,
