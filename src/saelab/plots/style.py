@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
+from matplotlib.patches import Rectangle
 
 P = ParamSpec("P")
 
@@ -90,6 +91,15 @@ def picture(ax: Axes, image: np.ndarray) -> None:
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set(visible=True, color=FAINT, linewidth=0.6)
+
+
+def placed(ax: Axes, image: np.ndarray, left: float, top: float, *, color: str | None = None) -> None:
+    """Show one image, one wide, at a place of axes whose y runs downwards; with a colour, framed."""
+    cmap = "gray_r" if image.ndim == 2 else None
+    extent = (left, left + 1, top + 1, top)
+    ax.imshow(image, cmap=cmap, vmin=0, vmax=1, interpolation="nearest", extent=extent)
+    edge, width = (color, 1.8) if color else (FAINT, 0.6)
+    ax.add_patch(Rectangle((left, top), 1, 1, fill=False, edgecolor=edge, linewidth=width))
 
 
 def frame(ax: Axes, color: str) -> None:
