@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,22 @@ def test_tables_and_page(logs: Path) -> None:
         assert pictures["x"].shape == (2, 12, 28, 28)
         np.testing.assert_allclose(pictures["x"], pictures["part_digit"] + pictures["part_tag"], atol=1e-6)
         np.testing.assert_allclose(pictures["whole"], pictures["dense"] + pictures["sparse"], atol=1e-6)
+
+
+def test_factors_of_loops_are_not_their_pictures(tmp_path: Path) -> None:
+    small = ["data.length=200", "data.components.loop.train_length=200", *SMALL[1:], "report=false"]
+    run("train", "experiment=pixels_densae", "data=pixels_loops", *small, logs=tmp_path)
+    path = only_run(tmp_path, "pixels_densae")
+    metrics = read(path / "metrics.json")
+    with (path / "figures/readouts.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["family"] == "loop" and row["split"] == "test"]
+    assert [row["kind"] for row in rows] == ["r2"] * 4
+    for row in rows:
+        assert metrics[f"separation/test/loop/{row['code']}_factor_r2"] == pytest.approx(float(row["value"]))
+    with (path / "figures/separation.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if (row["code"], row["component"]) == ("sae", "loop")]
+    for row in rows:
+        assert metrics[f"separation/test/loop/{row['stream']}_r2"] == pytest.approx(float(row["r2"]))
 
 
 def test_walls_between_streams(logs: Path) -> None:

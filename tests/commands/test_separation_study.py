@@ -5,8 +5,9 @@ import csv
 import pytest
 
 from saelab.commands.studies import studies
-from saelab.commands.studies.separation import measure
+from saelab.commands.studies.separation import measure, unit
 from saelab.plots.read import read_rows
+from saelab.plots.separated import separated
 from saelab.report import compare
 
 SEEDS = (0, 1, 2)
@@ -77,10 +78,30 @@ def test_metrics_that_are_compared():
         "tag",
         "test_unseen",
     )
+    loop = "separation/test/loop/dense_factor_r2"
+    assert measure(loop) == (loop, "dense", "loop", "test")
+    assert [unit(name) for name in (loop, "separation/test/tag/raw_acc", "test/ev")] == ["factor_r2", "acc", ""]
     for other in (
+        "separation/test/loop/dense_r2",
         "separation/clipped",
         "separation/test/score",
         "separation/test/tag/pca_sdr",
         "separation/val/tag/sdr",
     ):
         assert measure(other) is None
+
+
+def test_a_component_with_factors_is_read_in_r2(table):
+    rows = read_rows(table)
+    for cells in rows:
+        cells |= {f"separation/test/loop/{code}_factor_r2": r2 for code, r2 in (("dense", -0.2), ("raw", 0.6))}
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    folder = studies(table)
+    digit, loop = (ax for ax in separated(folder).axes if ax.get_title("left").endswith(" read"))
+    assert (digit.get_xlabel(), loop.get_xlabel()) == ("% right", "R²")
+    assert digit.get_xlim()[0] > -0.2 >= loop.get_xlim()[0]
+    text = compare([], table.with_name("report.html"), table=table).read_text()
+    assert "digit from dense, %" in text and "loop from dense, R², %" in text and "-20.0 ± 0.0" in text

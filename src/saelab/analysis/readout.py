@@ -13,6 +13,10 @@ from torch.nn.functional import cross_entropy
 from saelab.analysis.leakage import r2
 
 STEPS = 200
+UNITS = {
+    "acc": "acc",
+    "r2": "factor_r2",
+}  # of read-outs, in names of metrics, where `dense_r2` is a stream's of a picture
 
 
 class Readout(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from saelab.analysis.readout import accuracies, factor_r2s
+from saelab.analysis.readout import UNITS, accuracies, factor_r2s
 from saelab.analysis.save import write_csv
 from saelab.analysis.separation import Pair, assign, clipped, linear_r2, scores, streams_of
 from saelab.analysis.separation_baselines import chance, ideal, linear, mixture, pca
@@ -52,7 +52,7 @@ def examine_separation(run: Run, sae: SAE, given: Feed) -> Metrics:
     samples = {split: sample(given, given.source, sae, split) for split in wanted}
     read = readouts(given, samples, given.source.families)
     write_csv(run.path / "figures/readouts.csv", read)
-    metrics = {f"{row['split']}/{row['family']}/{row['code']}_{row['kind']}": row["value"] for row in read}
+    metrics = {f"{row['split']}/{row['family']}/{row['code']}_{UNITS[row['kind']]}": row["value"] for row in read}
     if samples[FIT].parts:
         table = separation(given, samples)
         write_csv(run.path / "figures/separation.csv", table)

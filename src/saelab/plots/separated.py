@@ -65,9 +65,12 @@ def panel(ax: Axes, rows: list[Row], lines: list[tuple[str, str]], kind: str) ->
             ax.plot([low, high], [y, y], color=color, linewidth=1, clip_on=True)
         ax.plot(mean, y, "o", color=color, markersize=3.8, alpha=0.9, clip_on=False)
     if kind == "code":
-        ax.set_xlim(-0.03, 1.03)
-        ax.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f}")
-        ax.set_xlabel("% right")
+        ax.set_xlim(min(-0.03, *ends), 1.03)
+        if any(row["unit"] == "acc" for row in rows):
+            ax.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f}")
+            ax.set_xlabel("% right")
+        else:
+            ax.set_xlabel("R²")
     else:
         ax.axvline(0, color=INK, linewidth=0.7)
         room = 0.06 * (max(ends) - min(ends)) or 1.0

@@ -91,7 +91,8 @@ def separation_table(tables: Tables) -> Table | None:
     several = len(unique(rows, "group")) > 1
     head = [*["data"] * several, "model", "EV, %"]
     head += [f"{name}, dB{' unseen' * (split == UNSEEN)}" for name in names for split in (SEEN, UNSEEN)]
-    head += [f"{what} from {code}, %" for what in families for code in ("dense", "sparse", "raw")]
+    units = {what: "%" if any(r["what"] == what and r["unit"] == "acc" for r in rows) else "R², %" for what in families}
+    head += [f"{what} from {code}, {units[what]}" for what in families for code in ("dense", "sparse", "raw")]
     head += ["roles swapped"]
     lines = []
     for group, model in unique(rows, "group", "model"):
