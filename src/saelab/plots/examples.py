@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from saelab.plots.read import read_arrays
-from saelab.plots.style import BLUE, INK, MUTED, ORANGE, frame, names_above, new, picture, styled
+from saelab.plots.style import BLUE, INK, MUTED, ORANGE, WIDTH, names_above, new, placed, styled
 
 UNITS = 160  # more bars than this cannot be told apart at report width
+SIDE = 0.68  # of an image, in inches; all else in sides
+WIDE, PITCH, LEFT = WIDTH / SIDE - 0.1, 1.42, 1.3  # of the figure, from card to card, from a card's edge to its strip
+STRIP = WIDE / 2 - LEFT - 0.15
 
 
 @styled
@@ -25,18 +27,19 @@ def examples(run: Path, *, most: int = 12) -> Figure:
     n = min(most, len(data["images"]))
     units = np.sort(np.argsort(-data["act"].std(0), kind="stable")[:UNITS])
     rows = -(-n // 2)
-    figure = new(0.98 * rows + 0.3)
-    with mpl.rc_context({"axes.grid": False}):  # nor ticks to hang it on, which take a third of the time
-        grid = figure.subplots(rows, 4, width_ratios=[1, 4.6, 1, 4.6], squeeze=False)
-    for i in range(2 * rows):
-        left, right = grid[i // 2, i % 2 * 2 : i % 2 * 2 + 2]
-        if i >= n:
-            left.remove()
-            right.remove()
-            continue
-        picture(left, data["images"][i])
-        activation(right, data["act"][i, units], data["recon"][i, units])
-        caption(left, right, data, i)
+    figure = new(SIDE * PITCH * rows + 0.3)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.04, wspace=0, hspace=0)  # type: ignore[union-attr]
+    ax = figure.subplots()  # one for all: axes for every card take most of the time
+    for i in range(n):
+        left, top = i % 2 * WIDE / 2, i // 2 * PITCH
+        said = answers(data, i)
+        placed(ax, data["images"][i], left, top, color=ORANGE if any(color == ORANGE for _, color in said) else None)
+        activation(ax, data["act"][i, units], data["recon"][i, units], left + LEFT, top)
+        names_above(ax, said, sep=16, at=(left + LEFT, top - 0.02), transform=ax.transData)
+        ev = f"EV {float(data['ev'][i]):.3f}"
+        ax.text(left + LEFT + STRIP, top - 0.06, ev, fontsize=8.5, ha="right", va="bottom", color=MUTED)
+    ax.set(xlim=(-0.05, WIDE), ylim=(rows * PITCH - PITCH + 1.05, 1 - PITCH), aspect="equal")
+    ax.axis("off")
     shown = (
         "" if len(units) == data["act"].shape[1] else f" ({len(units)} most variable of {data['act'].shape[1]} units)"
     )
@@ -50,27 +53,24 @@ def examples(run: Path, *, most: int = 12) -> Figure:
     return figure
 
 
-def activation(ax: Axes, act: np.ndarray, recon: np.ndarray) -> None:
-    edges = np.arange(len(act) + 1) - 0.5
-    ax.stairs(act, edges, fill=True, color="#c3c8d0")
+def activation(ax: Axes, act: np.ndarray, recon: np.ndarray, left: float, top: float) -> None:
+    """A strip of bars, one high, drawn into axes whose y runs downwards."""
+    edges = left + np.arange(len(act) + 1) * STRIP / len(act)
+    both = np.concatenate([act, recon, [0.0]])
+    low, high = both.min(), both.max()
+    act, recon, zero = (top + (high - values) / max(high - low, 1e-12) for values in (act, recon, np.zeros(())))
+    ax.stairs(act, edges, fill=True, baseline=float(zero), color="#c3c8d0")
     ax.stairs(recon, edges, color=BLUE, linewidth=0.9, baseline=None)
-    ax.axhline(0, color="#9ca3af", linewidth=0.6)
-    ax.set(xticks=[], yticks=[], xlim=(edges[0], edges[-1]))
-    for side in ("left", "bottom"):
-        ax.spines[side].set_visible(False)
+    ax.plot(edges[[0, -1]], [zero, zero], color="#9ca3af", linewidth=0.6)
 
 
-def caption(left: Axes, right: Axes, data: dict[str, np.ndarray], i: int) -> None:
-    """Above the strip: label, the net's two answers, EV; a wrong answer is orange."""
+def answers(data: dict[str, np.ndarray], i: int) -> list[tuple[str, str]]:
+    """The words above a strip: the label and the net's two answers; a wrong one is orange."""
     names = [(str(data["label"][i]), INK)]
     if "pred_orig" in data:
-        said = (data["pred_orig"][i], data["pred_recon"][i])
-        wrong = [str(answer) != str(data["label"][i]) for answer in said]
-        for who, answer, bad in zip(("net", "spliced"), said, wrong, strict=True):
+        for who, name in (("net", "pred_orig"), ("spliced", "pred_recon")):
+            answer = str(data[name][i])
+            bad = answer != names[0][0]
             short = answer if bad or len(answer) < 6 else "\N{CHECK MARK}"  # a long right answer is the label again
             names.append((f"{who}: {short}", ORANGE if bad else MUTED))
-        if any(wrong):
-            frame(left, ORANGE)
-    names_above(right, names, sep=16)
-    ev = f"EV {float(data['ev'][i]):.3f}"
-    right.text(1, 1.03, ev, transform=right.transAxes, fontsize=8.5, ha="right", va="bottom", color=MUTED)
+    return names

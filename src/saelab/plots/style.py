@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import Transform
 
 P = ParamSpec("P")
 
@@ -102,13 +103,16 @@ def placed(ax: Axes, image: np.ndarray, left: float, top: float, *, color: str |
     ax.add_patch(Rectangle((left, top), 1, 1, fill=False, edgecolor=edge, linewidth=width))
 
 
-def frame(ax: Axes, color: str) -> None:
-    for spine in ax.spines.values():
-        spine.set(visible=True, color=color, linewidth=1.8)
-
-
-def names_above(ax: Axes, names: Sequence[tuple[str, str]], *, sep: float = 14, size: float = 8.5) -> None:
-    """A line of (text, colour) above the axes, from the left: a legend without a box, or a caption."""
+def names_above(
+    ax: Axes,
+    names: Sequence[tuple[str, str]],
+    *,
+    sep: float = 14,
+    size: float = 8.5,
+    at: tuple[float, float] = (0, 1),
+    transform: Transform | None = None,
+) -> None:
+    """A line of (text, colour) above the axes, or a place in them, from the left: a legend without a box."""
     texts: list[Artist] = [
         TextArea(text, textprops={"color": color, "fontsize": size, "weight": "bold"}) for text, color in names
     ]
@@ -119,8 +123,8 @@ def names_above(ax: Axes, names: Sequence[tuple[str, str]], *, sep: float = 14, 
         pad=0,
         borderpad=0.15,
         frameon=False,
-        bbox_to_anchor=(0, 1),
-        bbox_transform=ax.transAxes,
+        bbox_to_anchor=at,
+        bbox_transform=transform or ax.transAxes,
     )
     ax.add_artist(box)
 
