@@ -94,20 +94,43 @@ def test_outputs_that_stand_for_targets() -> None:
     form, y = Likelihood("bernoulli"), torch.tensor([0.0, 0.25, 1.0])
     torch.testing.assert_close(form.expected(form.output(y)), torch.tensor([0.001, 0.25, 0.999]))
     assert Likelihood().output(y) is y and Likelihood().expected(y) is y
+    # what is on counts three times: a quarter that is on is worth as much as the rest, σ(y_hat) = 1/2
+    form = Likelihood("bernoulli", 3.0)
+    torch.testing.assert_close(form.output(y)[1], torch.tensor(0.0), atol=1e-6, rtol=0)
+    torch.testing.assert_close(form.expected(form.output(y)), torch.tensor([0.001, 0.25, 0.999]))
+    torch.testing.assert_close(form.residual(torch.zeros(1, 1), torch.ones(1, 1)), torch.full((1, 1), 0.75))
 
 
-@pytest.mark.parametrize("start", ["mean", "median"])
-def test_no_codes_give_the_base_rate(start: str) -> None:
+@pytest.mark.parametrize("p", [0.2, 1.0, 5.0])
+def test_the_best_constant_is_the_mean_whatever_the_weight(p: float) -> None:
+    form, y = Likelihood("bernoulli", p), pixels(400).double()
+    y_hat = torch.zeros(1, 6, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([y_hat], max_iter=200, tolerance_grad=1e-10)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = form.error(y_hat.expand_as(y), y)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    torch.testing.assert_close(form.expected(y_hat).detach(), y.mean(0, keepdim=True), atol=1e-5, rtol=0)
+    torch.testing.assert_close(form.output(y.mean(0)), y_hat.detach()[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("start", "p"), [("mean", 1.0), ("median", 1.0), ("mean", 5.0)])
+def test_no_codes_give_the_base_rate(start: str, p: float) -> None:
     x = pixels(512)
-    sae = TopK(d_in=6, d_sae=16, k=4, **(LOGITS | {"b_dec_init": start}))  # type: ignore[arg-type]
+    sae = TopK(d_in=6, d_sae=16, k=4, **(LOGITS | {"b_dec_init": start, "pos_weight": p}))  # type: ignore[arg-type]
     sae.init_from_(x)
     empty = sae.decode(torch.zeros(1, 16)).squeeze(0).detach()
     if start == "mean":
         torch.testing.assert_close(empty, x.mean(0))
         rate = x.mean(0).expand_as(x)
-        torch.testing.assert_close(
-            sae.likelihood.error(sae.b_dec.expand_as(x), x), binary_cross_entropy(rate, x, reduction="sum") / len(x)
-        )
+        bce = cross_entropy(sae.likelihood.logits(sae.b_dec).expand_as(x), x)
+        torch.testing.assert_close(bce, binary_cross_entropy(rate, x, reduction="sum") / len(x))
+        if p == 1:
+            torch.testing.assert_close(sae.likelihood.error(sae.b_dec.expand_as(x), x), bce)
     torch.testing.assert_close(sae.origin, empty)  # what inputs are centred at is no logit
     assert (empty - x.mean(0)).abs().max() < 0.5
 

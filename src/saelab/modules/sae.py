@@ -159,10 +159,9 @@ class SAEModule(L.LightningModule):
     def _evaluate(self, batch: Any) -> None:
         s = self.sae.step(batch.x, batch.y if self.sae.transcoder else None)
         self.tally.update(batch.y, self.sae.to_user(s.y_hat, batch.x), s.f, self.centre, s.where)
-        logits = self.sae.likelihood.bernoulli
-        self.objective.update(
-            self._warmed(self.sae.losses(s)), len(s.x), {"bce": cross_entropy(s.y_hat, s.y)} if logits else {}
-        )
+        form = self.sae.likelihood
+        bce = {"bce": cross_entropy(form.logits(s.y_hat), s.y)} if form.bernoulli else {}
+        self.objective.update(self._warmed(self.sae.losses(s)), len(s.x), bce)
 
     def on_validation_epoch_end(self) -> None:
         self._log_split("val")

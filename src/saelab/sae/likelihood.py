@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -20,11 +21,13 @@ class Likelihood:
     """The reconstruction term of a loss, and what else depends on its form; y_hat is what a decoder gives.
 
         gaussian     error = Σ_d w (y − y_hat)²,                                     expected y = y_hat
-        bernoulli    error = −Σ_d [p y log σ(y_hat) + (1 − y) log(1 − σ(y_hat))],    expected y = σ(y_hat)
+        bernoulli    error = −Σ_d [p y log σ(y_hat) + (1 − y) log(1 − σ(y_hat))],    expected y = σ(y_hat − ln p)
 
     means over rows, with p = `pos_weight` and w = 1 + (p − 1) y: an entry that is on counts p times as much as one that
-    is off. A Bernoulli y need not be 0 or 1, only between them. The weight is part of the objective wherever that is
-    reported, in training and test alike; `cross_entropy` is without it.
+    is off. A Bernoulli y need not be 0 or 1, only between them. Where it is m on average the error is least for
+    σ(y_hat) = p m / (1 + (p − 1) m), which is more than m; hence ln p in the expected y, so that a weight says what to
+    learn first and makes no picture too bright. The weight is part of the objective wherever that is reported, in
+    training and test alike; `cross_entropy` of `logits` is without it.
 
     Args:
         kind: `gaussian` or `bernoulli`.
@@ -54,11 +57,15 @@ class Likelihood:
 
     def expected(self, y_hat: Float[Tensor, "*b o"]) -> Float[Tensor, "*b o"]:
         """The target that an output stands for."""
-        return y_hat.sigmoid() if self.bernoulli else y_hat
+        return self.logits(y_hat).sigmoid() if self.bernoulli else y_hat
+
+    def logits(self, y_hat: Float[Tensor, "*b o"]) -> Float[Tensor, "*b o"]:
+        """Of Bernoulli variables, the logits of the expected target: without what the weight adds."""
+        return y_hat if self.pos_weight == 1 else y_hat - math.log(self.pos_weight)
 
     def output(self, y: Float[Tensor, "*b o"]) -> Float[Tensor, "*b o"]:
         """The output that stands for a target: the inverse of `expected`, kept from infinity."""
-        return y.clamp(EDGE, 1 - EDGE).logit() if self.bernoulli else y
+        return y.clamp(EDGE, 1 - EDGE).logit() + math.log(self.pos_weight) if self.bernoulli else y
 
     def residual(self, y_hat: Rows, y: Rows) -> Rows:
         """What of the target is missing: y − expected(y_hat), in its own units, not in logits."""
