@@ -13,7 +13,7 @@ from saelab.plots.agreement import agreement, pick
 from saelab.plots.codiscard import codiscard
 from saelab.plots.controls import controls
 from saelab.plots.dots import dots
-from saelab.plots.families import families
+from saelab.plots.families import families, pairs
 from saelab.plots.sparsity import has_key, over_key, over_l0
 from saelab.plots.studies import draw_studies
 from saelab.plots.survival import in_order, survival
@@ -126,6 +126,30 @@ def test_families_have_a_row_per_variant(tmp_path):
     digit, tag = figure.axes[0].lines
     assert digit.get_ydata().tolist() == [0.4, 0.8, 1]
     assert tag.get_ydata().tolist() == [0, 0, 1]
+
+
+def test_families_of_variants_and_data_have_a_panel_per_pair(tmp_path):
+    jobs = [
+        job({"data": f"combined_{data}", "model": model, "l0": k, "seed": s}, k, {"digit": "01234"[:k], "tag": "abcd"})
+        for data in ("lowbit", "lowfreq")
+        for model in ("topk", "omp", "relu")
+        for k in (2, 4, 32)
+        for s in range(2)
+    ]
+    folder = studies(sweep(tmp_path, jobs, BOTH))
+    figure = families(folder)
+    assert titles(figure) == ["combined_lowbit", "combined_lowfreq", "", "", "", ""]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["topk", "", "omp", "", "relu", ""]
+    drawn = [(line.get_linestyle(), line.get_ydata()[0]) for line in figure.axes[0].lines]
+    assert drawn == [("--", 0.4), ("--", 1), ("-", 0.4), ("-", 1)]
+    assert "share of concepts recovered (solid) and detected (dashed)" in " ".join(texts(figure))
+
+
+def test_lines_that_are_not_all_pairs_have_a_row_each():
+    assert pairs(["a, x", "a, y", "b, x", "b, y"]) == (["a", "b"], ["x", "y"])
+    assert pairs(["a, x", "a, y", "b, x"]) == ([], [])
+    assert pairs(["a, x", "a, y"]) == ([], [])
+    assert pairs(["a", "b"]) == ([], [])
 
 
 def test_dots_are_filled_where_significant():

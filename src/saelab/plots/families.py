@@ -5,10 +5,11 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from saelab.plots.lines import AT_L0, band, colors, legend, note, over, repeats
-from saelab.plots.read import column, read_rows
+from saelab.plots.read import Row, column, read_rows
 from saelab.plots.style import new, styled
 
 HEADINGS = {
@@ -20,10 +21,23 @@ HEADINGS = {
 
 @styled
 def families(folder: Path) -> Figure:
-    """From `families.csv`: a row per variant, the share recovered, detected, and the best latents' AUC over L0."""
+    """From `families.csv`: the share of each family's concepts that is recovered and detected, over L0.
+
+    A row per line of the sweep, with the best latents' AUC; where lines are all pairs of two choices (variants and
+    data), a panel per pair.
+    """
     rows = read_rows(folder / "families.csv")
     lines = list(dict.fromkeys(row["line"] for row in rows))
     names = list(dict.fromkeys(row["family"] for row in rows))
+    figure, how = (by_pair if any(pairs(lines)) else by_line)(rows, lines, names)
+    legend(figure, names)
+    if text := "; ".join(part for part in (how, repeats(rows)) if part):
+        note(figure, text)
+    return figure
+
+
+def by_line(rows: list[Row], lines: list[str], names: list[str]) -> tuple[Figure, str]:
+    """A row of panels per line, a column per measure."""
     figure = new(1.95 * len(lines) + 0.6)
     grid = figure.subplots(len(lines), len(HEADINGS), sharex=True, squeeze=False)
     floor = min(float(row["mean"]) for row in rows if row["measure"] == "best_auc")
@@ -31,18 +45,50 @@ def families(folder: Path) -> Figure:
         axes = grid[i]
         for ax, (measure, heading) in zip(axes, HEADINGS.items(), strict=True):
             over(ax, column(rows, "l0"), AT_L0 if i == len(lines) - 1 else "")
-            for name in names:
-                ours = [r for r in rows if (r["line"], r["measure"], r["family"]) == (line, measure, name)]
-                band(ax, ours, "l0", colors(names)[name])
-            auc = measure == "best_auc"
-            ax.set_ylim(min(0.8, floor - 0.02) if auc else -0.04, 1.01 if auc else 1.04)
-            if not auc:
-                ax.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
+            curves(ax, rows, line, measure, names)
+            if measure == "best_auc":
+                ax.set_ylim(min(0.8, floor - 0.02), 1.01)
             if i == 0:
                 ax.set_title(heading, fontsize=9.5)
         if line:
             axes[0].set_ylabel(textwrap.fill(line, 20), weight="bold", color="black")
-    legend(figure, names)
-    if text := repeats(rows):
-        note(figure, text)
-    return figure
+    return figure, ""
+
+
+def by_pair(rows: list[Row], lines: list[str], names: list[str]) -> tuple[Figure, str]:
+    """A row of panels per first choice and a column per second; the longer list of choices runs down."""
+    first, second = pairs(lines)
+    flip = len(second) > len(first)
+    down, across = (second, first) if flip else (first, second)
+    figure = new(1.6 * len(down) + 0.8)
+    grid = figure.subplots(len(down), len(across), sharex=True, sharey=True, squeeze=False)
+    for i, a in enumerate(down):
+        for j, b in enumerate(across):
+            line, ax = ", ".join((b, a) if flip else (a, b)), grid[i, j]
+            over(ax, column(rows, "l0"), AT_L0 if i == len(down) - 1 else "")
+            curves(ax, rows, line, "detected", names, style="--")
+            curves(ax, rows, line, "recovered", names)
+            if i == 0:
+                ax.set_title(b, fontsize=9.5)
+        grid[i, 0].set_ylabel(textwrap.fill(a, 20), weight="bold", color="black")
+    return figure, "share of concepts recovered (solid) and detected (dashed)"
+
+
+def pairs(lines: list[str]) -> tuple[list[str], list[str]]:
+    """The two choices that lines named `a, b` are all the pairs of, each of at least two; else nothing."""
+    split = [line.split(", ") for line in lines]
+    if any(len(parts) != 2 for parts in split):
+        return [], []
+    first, second = (list(dict.fromkeys(parts[i] for parts in split)) for i in (0, 1))
+    full = len(lines) == len(first) * len(second) and min(len(first), len(second)) > 1
+    return (first, second) if full else ([], [])
+
+
+def curves(ax: Axes, rows: list[Row], line: str, measure: str, names: list[str], *, style: str = "-") -> None:
+    """A measure of every family, over L0."""
+    for name in names:
+        ours = [r for r in rows if (r["line"], r["measure"], r["family"]) == (line, measure, name)]
+        band(ax, ours, "l0", colors(names)[name], style=style)
+    if measure != "best_auc":
+        ax.set_ylim(-0.04, 1.04)
+        ax.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")

@@ -27,16 +27,20 @@ def marker(names: Sequence[str], name: str) -> str:
     return MARKERS[list(names).index(name) // len(CYCLE) % len(MARKERS)]
 
 
-def band(ax: Axes, rows: list[Row], x: str, color: str, *, y: str = "mean", symbol: str = "o") -> None:
-    """Means over x as a line; the interval as a band where there is one."""
+def band(
+    ax: Axes, rows: list[Row], x: str, color: str, *, y: str = "mean", symbol: str = "o", style: str = "-"
+) -> None:
+    """Means over x as a line; where there is an interval, it is a band, but of a line that is not solid."""
     rows = sorted((row for row in rows if row.get(x)), key=lambda row: float(row[x]))
     at, mean = column(rows, x), column(rows, y)
     low, high = column(rows, "low"), column(rows, "high")
     if ax.get_xscale() == "log":
         keep = at > 0
         at, mean, low, high = at[keep], mean[keep], low[keep], high[keep]
-    ax.fill_between(at, np.where(np.isfinite(low), low, mean), np.where(np.isfinite(high), high, mean), **fill(color))
-    ax.plot(at, mean, color=color, marker=symbol, markersize=3.2, linewidth=1.4)
+    if style == "-":
+        bottom, top = np.where(np.isfinite(low), low, mean), np.where(np.isfinite(high), high, mean)
+        ax.fill_between(at, bottom, top, **fill(color))
+    ax.plot(at, mean, style, color=color, marker=symbol, markersize=3.2, linewidth=1.4)
 
 
 def fill(color: str) -> dict:
