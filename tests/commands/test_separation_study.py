@@ -2,6 +2,7 @@
 
 import csv
 
+import matplotlib as mpl
 import pytest
 
 from saelab.commands.studies import studies
@@ -105,3 +106,17 @@ def test_a_component_with_factors_is_read_in_r2(table):
     assert digit.get_xlim()[0] > -0.2 >= loop.get_xlim()[0]
     text = compare([], table.with_name("report.html"), table=table).read_text()
     assert "digit from dense, %" in text and "loop from dense, R², %" in text and "-20.0 ± 0.0" in text
+
+
+def test_what_has_no_unseen_rows_has_no_names_for_them(table):
+    rows = [{k: v for k, v in cells.items() if "test_unseen" not in k} for cells in read_rows(table)]
+
+    def names(folder):
+        return {text.get_text() for text in separated(folder).findobj(mpl.text.Text)}
+
+    assert {"tags seen", "never seen", "dense code"} <= names(studies(table))
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    assert names(studies(table)) & {"tags seen", "never seen", "dense code"} == {"dense code"}

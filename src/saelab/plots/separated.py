@@ -75,4 +75,6 @@ def panel(ax: Axes, rows: list[Row], lines: list[tuple[str, str]], kind: str) ->
         ax.axvline(0, color=INK, linewidth=0.7)
         room = 0.06 * (max(ends) - min(ends)) or 1.0
         ax.set_xlim(min(0.0, *ends) - room, max(0.0, *ends) + room)
-    names_above(ax, list(shades.values()), sep=5, size=6.5)
+    shown = [shade for key, shade in shades.items() if kind == "code" or any(row["split"] == key for row in rows)]
+    if len(shown) > 1:  # what every epoch draws anew is never seen
+        names_above(ax, shown, sep=5, size=6.5)
