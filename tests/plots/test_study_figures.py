@@ -145,9 +145,19 @@ def test_families_of_variants_and_data_have_a_panel_per_pair(tmp_path):
     assert "share of concepts recovered (solid) and detected (dashed)" in " ".join(texts(figure))
 
 
-def test_lines_that_are_not_all_pairs_have_a_row_each():
+def test_a_pair_without_runs_has_an_empty_panel(tmp_path):
+    cell = {"measure": "recovered", "family": "digit", "mean": 0.5, "n": 1, "low": "", "high": ""}
+    lines = ("topk, lowbit", "omp, lowbit", "topk, lowfreq")
+    write_csv(tmp_path / "families.csv", [cell | {"line": line, "l0": l0} for line in lines for l0 in (4, 8)])
+    axes = families(tmp_path).axes
+    assert [ax.axison for ax in axes] == [True, True, True, False]
+    assert [len(ax.lines) for ax in axes] == [2, 2, 2, 2]
+
+
+def test_lines_that_are_not_pairs_have_a_row_each():
     assert pairs(["a, x", "a, y", "b, x", "b, y"]) == (["a", "b"], ["x", "y"])
-    assert pairs(["a, x", "a, y", "b, x"]) == ([], [])
+    assert pairs(["a, x", "a, y", "b, x"]) == (["a", "b"], ["x", "y"])
+    assert pairs(["a, x", "b, y", "c, z"]) == ([], [])
     assert pairs(["a, x", "a, y"]) == ([], [])
     assert pairs(["a", "b"]) == ([], [])
 

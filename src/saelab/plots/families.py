@@ -23,8 +23,8 @@ HEADINGS = {
 def families(folder: Path) -> Figure:
     """From `families.csv`: the share of each family's concepts that is recovered and detected, over L0.
 
-    A row per line of the sweep, with the best latents' AUC; where lines are all pairs of two choices (variants and
-    data), a panel per pair.
+    A row per line of the sweep, with the best latents' AUC; where lines are pairs of two choices (variants and data),
+    a panel per pair.
     """
     rows = read_rows(folder / "families.csv")
     lines = list(dict.fromkeys(row["line"] for row in rows))
@@ -65,6 +65,8 @@ def by_pair(rows: list[Row], lines: list[str], names: list[str]) -> tuple[Figure
     for i, a in enumerate(down):
         for j, b in enumerate(across):
             line, ax = ", ".join((b, a) if flip else (a, b)), grid[i, j]
+            if line not in lines:
+                ax.set_axis_off()
             over(ax, column(rows, "l0"), AT_L0 if i == len(down) - 1 else "")
             curves(ax, rows, line, "detected", names, style="--")
             curves(ax, rows, line, "recovered", names)
@@ -75,13 +77,13 @@ def by_pair(rows: list[Row], lines: list[str], names: list[str]) -> tuple[Figure
 
 
 def pairs(lines: list[str]) -> tuple[list[str], list[str]]:
-    """The two choices that lines named `a, b` are all the pairs of, each of at least two; else nothing."""
+    """The two choices that lines named `a, b` are of: at least two of each, and half of all pairs; else nothing."""
     split = [line.split(", ") for line in lines]
     if any(len(parts) != 2 for parts in split):
         return [], []
     first, second = (list(dict.fromkeys(parts[i] for parts in split)) for i in (0, 1))
-    full = len(lines) == len(first) * len(second) and min(len(first), len(second)) > 1
-    return (first, second) if full else ([], [])
+    many = 2 * len(lines) >= len(first) * len(second) and min(len(first), len(second)) > 1
+    return (first, second) if many else ([], [])
 
 
 def curves(ax: Axes, rows: list[Row], line: str, measure: str, names: list[str], *, style: str = "-") -> None:
