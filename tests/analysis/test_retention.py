@@ -43,6 +43,10 @@ def test_more_latents_than_rows() -> None:
     codes = torch.cat([onehot.float(), torch.zeros(40, 100)], 1) + 0.1 * torch.randn(40, 102, generator=g)
     train = torch.arange(40) < 20
     assert readout(codes, onehot, train=train).tolist() == [1, 1]
+    codes, f = codes[:, 2:], codes[:, 2:].double().numpy()  # noise alone
+    alpha = RIDGE * ((f[:20] - f[:20].mean(0)) ** 2).sum(1).mean()
+    score = Ridge(alpha=alpha).fit(f[:20], onehot[:20, 0]).predict(f[20:])
+    assert readout(codes, onehot, train=train)[0].item() == pytest.approx(roc_auc_score(onehot[20:, 0], score))
     assert readout(torch.zeros(40, 3), onehot, train=train).tolist() == [0.5, 0.5]
 
 

@@ -46,12 +46,14 @@ def readout(
 ) -> Float[Tensor, " c"]:
     """Held-out AUC of f w_c + b_c, with w = argmin ‖Y − F W‖² + λ ‖W‖² on the centred rows of the training half.
 
-    λ = 0.1 E‖f − f̄‖². In the form W = Fᵀ (F Fᵀ + λ I)⁻¹ Y, as there are fewer rows than latents. In float64.
+    λ = 0.1 E‖f − f̄‖². W = Fᵀ (F Fᵀ + λ I)⁻¹ Y, or (FᵀF + λ I)⁻¹ FᵀY where latents are fewer than rows. In float64.
     """
     f, target = codes[train].double(), onehot[train].double()
     mean = f.mean(0)
-    f = f - mean
-    gram = f @ f.T
-    gram.diagonal().add_(RIDGE * gram.diagonal().mean() + 1e-12)
-    W = f.T @ torch.linalg.solve(gram, target - target.mean(0))
+    f, target = f - mean, target - target.mean(0)
+    dual = len(f) <= f.shape[1]
+    gram = f @ f.T if dual else f.T @ f
+    gram.diagonal().add_(RIDGE * f.square().sum(1).mean() + 1e-12)
+    solved = torch.cholesky_solve(target if dual else f.T @ target, torch.linalg.cholesky(gram))
+    W = f.T @ solved if dual else solved
     return auc((codes[~train].double() - mean) @ W, onehot[~train]).diagonal()
