@@ -83,7 +83,9 @@ def scaling(rows: list[dict[str, Any]], d: int, n: int, batch: int) -> Figure:
         ax.minorticks_off()
         what = f"batches of {held:,}" if key == "d_sae" else f"{held:,} latents"
         ax.set_title(f"TopK, k = 32, d = {d}, {what}", pad=22)
-    names_above(figure.axes[0], list(COLOR.items()), size=7, sep=8)
+    names = list(COLOR.items())
+    for ax, part in zip(figure.axes, (names[:3], names[3:]), strict=True):
+        names_above(ax, part, size=8, sep=10)
     return figure
 
 
