@@ -154,11 +154,10 @@ def peak_mb(library: str, variant: str, d: int, n: int, batch: int) -> float:
 
 def one(library: str, variant: str, d: int, n: int, batch: int) -> None:
     """In the process of its own: three steps, and what they took."""
-    x = inputs(d, batch)
-    make = makers(variant, d, n, x, peers=not library.startswith("saelab"))[library]
-    small = inputs(SMALL, SMALL)  # a small step first, so that what is imported at first use is not counted
-    makers(variant, SMALL, SMALL, small, peers=not library.startswith("saelab"))[library]()(small)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far, that of the imports, is forgotten
+    x, small, peers = inputs(d, batch), inputs(SMALL, SMALL), not library.startswith("saelab")
+    make = makers(variant, d, n, x, peers=peers)[library]
+    makers(variant, SMALL, SMALL, small, peers=peers)[library]()(small)  # imports what is imported at first use
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     before = memory_mb("VmRSS")
     step = make()
     for _ in range(3):

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from saelab.plots.read import read_arrays
-from saelab.plots.style import BLUE, INK, MUTED, ORANGE, WIDTH, names_above, new, placed, styled
+from saelab.plots.style import BLUE, INK, MUTED, ORANGE, WIDTH, names_above, placed, sheet, styled
 
 UNITS = 160  # more bars than this cannot be told apart at report width
 SIDE = 0.68  # of an image, in inches; all else in sides
@@ -27,9 +27,7 @@ def examples(run: Path, *, most: int = 12) -> Figure:
     n = min(most, len(data["images"]))
     units = np.sort(np.argsort(-data["act"].std(0), kind="stable")[:UNITS])
     rows = -(-n // 2)
-    figure = new(SIDE * PITCH * rows + 0.3)
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.04, wspace=0, hspace=0)  # type: ignore[union-attr]
-    ax = figure.subplots()  # one for all: axes for every card take most of the time
+    figure, ax = sheet(SIDE * PITCH * rows + 0.3, (-0.05, WIDE), (rows * PITCH - PITCH + 1.05, 1 - PITCH))
     for i in range(n):
         left, top = i % 2 * WIDE / 2, i // 2 * PITCH
         said = answers(data, i)
@@ -38,8 +36,6 @@ def examples(run: Path, *, most: int = 12) -> Figure:
         names_above(ax, said, sep=16, at=(left + LEFT, top - 0.02), transform=ax.transData)
         ev = f"EV {float(data['ev'][i]):.3f}"
         ax.text(left + LEFT + STRIP, top - 0.06, ev, fontsize=8.5, ha="right", va="bottom", color=MUTED)
-    ax.set(xlim=(-0.05, WIDE), ylim=(rows * PITCH - PITCH + 1.05, 1 - PITCH), aspect="equal")
-    ax.axis("off")
     shown = (
         "" if len(units) == data["act"].shape[1] else f" ({len(units)} most variable of {data['act'].shape[1]} units)"
     )

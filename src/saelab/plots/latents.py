@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from saelab.plots.read import read_arrays
-from saelab.plots.style import MUTED, ORANGE, WIDTH, new, placed, styled
+from saelab.plots.style import MUTED, ORANGE, WIDTH, placed, sheet, styled
 
 SIDE = 0.665  # of an image, in inches; all else in sides
 WIDE, HEAD, LINE = WIDTH / SIDE - 0.1, 2.2, 0.3  # of the figure, of the words at the left, of the line below an image
@@ -22,10 +22,8 @@ def latents(run: Path, *, most: int = 20) -> Figure:
     if len(shown) > most:  # the clearest ones, in their order
         shown = np.sort(np.argsort(-data["auc"], kind="stable")[:most])
     k = data["value"].shape[1]
-    figure = new((1 + LINE) * SIDE * len(shown) + 0.3)
-    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.04, wspace=0, hspace=0)  # type: ignore[union-attr]
-    cell = min(1.3, (WIDE - HEAD) / k)
-    ax = figure.subplots()  # one for all: axes for every image take most of the time
+    tall, cell = (1 + LINE) * len(shown), min(1.3, (WIDE - HEAD) / k)
+    figure, ax = sheet(SIDE * tall + 0.3, (0, WIDE), (tall, 0))
     for row, i in enumerate(shown):
         top = row * (1 + LINE)
         family, _, concept = str(data["concept"][i]).rpartition(": ")
@@ -40,8 +38,6 @@ def latents(run: Path, *, most: int = 20) -> Figure:
             text = f"{data['value'][i, j]:.2f}" + (f"  ({label})" if other else "")
             color = ORANGE if other else MUTED
             ax.text(left + 0.5, top + 1.05, text, fontsize=7.5, color=color, ha="center", va="top")
-    ax.set(xlim=(0, WIDE), ylim=(len(shown) * (1 + LINE), 0), aspect="equal")
-    ax.axis("off")
     left_out = len(data["concept"]) - len(shown)
     note = "activation below each input; another class than the row's is framed"
     note += f"; {left_out} concepts with a lower AUC are left out" * bool(left_out)

@@ -86,19 +86,28 @@ def save(figure: Figure, path: Path) -> Path:
     return path
 
 
-def picture(ax: Axes, image: np.ndarray) -> None:
-    """Show one image, grey `[h, w]` or colour `[h, w, 3]`, without axes."""
-    ax.imshow(image, cmap="gray_r" if image.ndim == 2 else None, vmin=0, vmax=1, interpolation="nearest")
+def sheet(height: float, xlim: tuple[float, float], ylim: tuple[float, float]) -> tuple[Figure, Axes]:
+    """A figure of one set of axes for many images, where axes for every image would take most of the time."""
+    figure = new(height)
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.04, wspace=0, hspace=0)  # type: ignore[union-attr]
+    ax = figure.subplots()
+    ax.set(xlim=xlim, ylim=ylim, aspect="equal")
+    ax.axis("off")
+    return figure, ax
+
+
+def picture(ax: Axes, image: np.ndarray, extent: tuple[float, float, float, float] | None = None) -> None:
+    """Show one image, grey `[h, w]` or colour `[h, w, 3]`, without ticks."""
+    cmap = "gray_r" if image.ndim == 2 else None
+    ax.imshow(image, cmap=cmap, vmin=0, vmax=1, interpolation="nearest", extent=extent)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set(visible=True, color=FAINT, linewidth=0.6)
 
 
 def placed(ax: Axes, image: np.ndarray, left: float, top: float, *, color: str | None = None) -> None:
-    """Show one image, one wide, at a place of axes whose y runs downwards; with a colour, framed."""
-    cmap = "gray_r" if image.ndim == 2 else None
-    extent = (left, left + 1, top + 1, top)
-    ax.imshow(image, cmap=cmap, vmin=0, vmax=1, interpolation="nearest", extent=extent)
+    """Show one image, one wide, at a place of a sheet whose y runs downwards; with a colour, framed."""
+    picture(ax, image, (left, left + 1, top + 1, top))
     edge, width = (color, 1.8) if color else (FAINT, 0.6)
     ax.add_patch(Rectangle((left, top), 1, 1, fill=False, edgecolor=edge, linewidth=width))
 
