@@ -15,7 +15,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from saelab.modules import AtomicCheckpointIO, ConceptDynamics, PackModule, SAEModule
-from saelab.modules.concepts import COLUMNS, moments
+from saelab.modules.concept_files import COLUMNS
+from saelab.modules.concepts import moments
 from saelab.sae import SAE, BatchTopK, ReLU, TopK
 from saelab.store import Store, StoreData, import_array
 
@@ -123,7 +124,8 @@ def test_thresholds_and_rows(store: Store, tmp_path: Path) -> None:
 
 def test_when(store: Store, tmp_path: Path) -> None:
     assert moments(1000, 20) == {*range(0, 1001, 100), 1, 2, 4, 8, 16, 32, 63, 126, 251, 501}
-    assert moments(40, 20) == {0, 20, 40, 1, 6}  # not more than every eighth
+    assert moments(200, 20) == {0, 67, 133, 200, 1, 6, 34}  # not more than every thirty-second
+    assert moments(40, 20) == {0, 1, 40}
     assert moments(3, 20) == {0, 1, 3}
     assert moments(7, 1) == {0, 1, 7}
     fit(module(planted()), store, watch(tmp_path, every=2, unit="epoch"), epochs=3)

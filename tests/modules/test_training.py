@@ -137,6 +137,18 @@ def test_curves_of_a_continued_run_forget_what_will_be_logged_again(tmp_path: Pa
     assert [row["b"] for row in rows] == [""] * 6
 
 
+def test_a_line_of_curves_that_a_kill_cut_short_is_forgotten(tmp_path: Path) -> None:
+    """`12` may be the beginning of step 125."""
+    path = tmp_path / "metrics.csv"
+    for cut in (b"12", b"12,0.", b"125,0,1.5\r"):
+        path.write_bytes(b"step,epoch,a\r\n124,0,1.25\r\n" + cut)
+        curves = CurvesLogger(path=path)
+        curves.continue_from(125)
+        curves.log_metrics({"a": 2.5, "epoch": 0}, 125)
+        curves.save()
+        assert [(row["step"], row["a"]) for row in rows_of(tmp_path)] == [("124", "1.25"), ("125", "2.5")]
+
+
 # ------------------------------------------------------------------------------------------------ classifiers
 
 

@@ -261,6 +261,9 @@ def test_reading_and_spreading(tmp_path):
     write(tmp_path / "metrics.csv", [{"step": 1, "a": 2}, {"step": 2}, {"step": 3, "a": "nan"}])
     step, value = series(read_rows(tmp_path / "metrics.csv"), "a")
     assert (step.tolist(), value.tolist()) == ([1], [2])
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("12,7")  # a kill came before the line was whole
+    assert [row["step"] for row in read_rows(tmp_path / "metrics.csv")] == ["1", "2", "3"]
     assert np.isnan(number("text"))
     apart = spread([0.5, 0.5, 0.5], gap=0.1)
     assert np.allclose(np.diff(apart), 0.1, atol=1e-3)

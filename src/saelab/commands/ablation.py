@@ -10,7 +10,7 @@ from saelab.analysis.save import write_csv
 from saelab.commands.outcome import announce
 from saelab.config import ConfigError
 from saelab.modules import ConceptDynamics, SAEModule
-from saelab.modules.concepts import known
+from saelab.modules.csv import known
 from saelab.run import Run
 from saelab.store import StoreData
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,13 +14,10 @@ from torch import Tensor
 from saelab import metrics
 from saelab.analysis.concept_scores import recovery_rows, score_families
 from saelab.analysis.retention import retention
-from saelab.analysis.save import write_csv
 from saelab.analysis.selectivity import PURE, SELECTIVE
+from saelab.modules.concept_files import Dynamics, Row
 from saelab.modules.pack import PackModule
 from saelab.modules.sae import SAEModule
-
-Row = dict[str, Any]
-COLUMNS = ("best_auc", "recovered", "detected", "pure", "ev", "probe_auc")
 
 
 class ConceptDynamics(L.Callback):
@@ -36,8 +32,8 @@ class ConceptDynamics(L.Callback):
     Args:
         save_dir: where the files go; the run's figures, and one folder per member of a pack.
         rows: of the validation split at most; half of them choose a latent, the other half score it.
-        times: at how many steps: half of them at equal distances, half at equal ratios; besides step 0. At most an
-            eighth of all.
+        times: at how many steps: half of them at equal distances, half at equal ratios; besides step 0. At most a
+            thirty-second of all, but the first and the last one always.
         every: instead of `times`, steps or epochs from one to the next.
         unit: which of the two `every` counts.
         selective, pure: held-out AUC above which a latent detects a class; and above which, for that class alone, it
@@ -146,39 +142,11 @@ class HeldOut(NamedTuple):
         )
 
 
-class Dynamics:
-    """The two files of one SAE, of which what was written up to a step is kept."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        self.files = (folder / "concept_dynamics.csv", folder / "concept_dynamics_summary.csv")
-        self.concepts, self.summary = (
-            [row for row in known(file) if 0 < step >= int(row["step"])] for file in self.files
-        )
-
-    def knows(self, step: int) -> bool:
-        return any(int(row["step"]) == step for row in self.summary)
-
-    def add(self, at: Row, concepts: list[Row], whole: Row) -> None:
-        """Write both files anew; a kill leaves each as it was or as it is to be."""
-        names = ("family", "concept", *COLUMNS)
-        self.concepts += [at | {name: row[name] for name in names} for row in concepts]
-        self.summary.append(at | whole)
-        for file, rows in zip(self.files, (self.concepts, self.summary), strict=True):
-            write_csv(file.with_suffix(".tmp"), rows).replace(file)
-
-
-def known(file: Path) -> list[Row]:
-    if not file.exists():
-        return []
-    with file.open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
-
-
 def moments(total: int, times: int) -> set[int]:
     """Steps from 0 to `total`: about `times` besides 0, half of them at equal distances and half at equal ratios.
 
-    Fewer in a short training: a look costs up to half a step of 2,048 latents.
+    Fewer in a short training, as a look costs up to three steps: a thirty-second of them, but always 0, 1 and `total`.
     """
-    some = max(1, min(times, total // 8) // 2)
+    some = max(1, min(times, total // 32) // 2)
     even = {round(total * i / some) for i in range(some + 1)}
     return even | {round(total ** (i / some)) for i in range(some)}

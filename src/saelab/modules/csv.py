@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,9 @@ class CurvesLogger(Logger):
         self.rows: list[dict[str, Any]] = []
         self.written = 0  # rows that are in the file as they are here
         self.header: list[str] = []  # the columns of the file
-        if path.exists():
-            with path.open(newline="") as file:
-                reader = csv.DictReader(file)
-                self.rows = [{k: v for k, v in row.items() if v} for row in reader if row["step"]]
-                self.columns = list(reader.fieldnames or self.columns)
+        if rows := known(path):
+            self.rows = [{k: v for k, v in row.items() if v} for row in rows if row["step"]]
+            self.columns = list(rows[0])
 
     @property
     def name(self) -> str:
@@ -83,3 +82,12 @@ class CurvesLogger(Logger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         self.save()
+
+
+def known(path: Path) -> list[dict[str, str]]:
+    """The rows of a file that lines are appended to, but a last one that a kill cut short; none if there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        text = file.read()
+    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))

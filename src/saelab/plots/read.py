@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from pathlib import Path
@@ -14,9 +15,10 @@ Row = dict[str, str]
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The lines of a CSV; cells stay text, as a class may be called 7."""
+    """The lines of a CSV, but a last one that a kill cut short; cells stay text, as a class may be called 7."""
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        text = file.read()
+    return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
 
 
 def read_json(path: Path) -> dict[str, Any]:
