@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from saelab.sae import ReLU, TopK
-from saelab.sae.auxk import auxk_loss
 from saelab.sae.init import geometric_median
 
 
@@ -84,45 +83,6 @@ def test_topk_limits(k: int) -> None:
     assert (sae.encode(x) != 0).sum(1).max() <= k
     if k == 20:
         torch.testing.assert_close(sae.encode(x), sae.preactivate(sae.norm(x)).relu())
-
-
-def test_auxk_by_hand() -> None:
-    # Latents 1 and 2 are dead with pre-activations 2 and 1; k = 1 keeps 2, so e_hat = 2 (0, 1) and e - e_hat = (1, 1).
-    residual, pre = torch.tensor([[1.0, 3.0]]), torch.tensor([[9.0, 2.0, 1.0]])
-    W_dec = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    dead = torch.tensor([False, True, True])
-    assert auxk_loss(residual, pre[:, dead], W_dec[dead], 1).item() == 2.0
-    # k = 4 of two dead latents: e_hat = (1, 2), e - e_hat = (0, 1), scaled by 2 / 4
-    assert auxk_loss(residual, pre[:, dead], W_dec[dead], 4).item() == 0.5
-    # of either sign, -3 is larger than 2: e_hat = -3 (1, 0), e - e_hat = (4, 3)
-    pre[0, 2] = -3.0
-    assert auxk_loss(residual, pre[:, dead], W_dec[dead], 1).item() == 2.0
-    assert auxk_loss(residual, pre[:, dead], W_dec[dead], 1, signed=True).item() == 25.0
-
-
-def test_auxk_reaches_the_encoder_of_dead_latents_and_nothing_of_the_living() -> None:
-    torch.manual_seed(0)
-    sae = TopK(d_in=4, d_sae=8, k=2, aux_k=3, dead_after=1)
-    sae.idle[:5] = 1
-    step = sae.step(torch.randn(64, 4))
-    sae.losses(step)["aux"].backward()
-    assert sae.W_enc.grad is not None
-    assert sae.W_dec.grad is not None
-    assert (sae.W_enc.grad[:, :5] != 0).any(0).all()
-    assert not sae.W_enc.grad[:, 5:].any()
-    assert not sae.W_dec.grad[5:].any()
-
-
-def test_auxk_is_naive_loops() -> None:
-    torch.manual_seed(1)
-    residual, pre, W_dec = torch.randn(7, 4), torch.randn(7, 9), torch.randn(9, 4)
-    dead = torch.tensor([1, 0, 1, 1, 0, 0, 1, 0, 1]).bool()
-    total = 0.0
-    for e, z in zip(residual, pre, strict=True):
-        chosen = sorted((i for i in range(9) if dead[i]), key=lambda i: -z[i])[:3]
-        e_hat = sum((max(z[i].item(), 0.0) * W_dec[i] for i in chosen), torch.zeros(4))
-        total += (e - e_hat).square().sum().item()
-    assert auxk_loss(residual, pre[:, dead], W_dec[dead], 3).item() == pytest.approx(total / 7, rel=1e-5)
 
 
 def test_reanimation_raises_what_is_dead_and_only_that() -> None:

@@ -280,22 +280,23 @@ class SAE(nn.Module):
         −w Σ_{i dead} pre_i, mean over rows, where they are on. A term named `sparsity` is what a sparsity warm-up
         scales.
         """
-        return {"recon": self.error(s)} | self.revival(s, self.likelihood.residual(s.y_hat, s.y))
+        return {"recon": self.error(s)} | self.revival(s)
 
     def error(self, s: Step) -> Float[Tensor, ""]:
         """The error of y_hat, mean over rows; what a variant that reconstructs on several levels overrides."""
         return self.likelihood.error(s.y_hat, s.y)
 
-    def revival(self, s: Step, residual: Float[Tensor, "b o"]) -> dict[str, Tensor]:
-        """The terms through which dead latents learn; the residual is in the units of targets, also for logits."""
+    def revival(self, s: Step) -> dict[str, Tensor]:
+        """The terms through which dead latents learn."""
         terms = {}
         if self.aux_k or self.ghost or self.reanimate:
             dead = self.dead.nonzero().squeeze(1)
             pre, W_dec = self.pre_of(s, dead), self.W_dec[dead]
             if self.aux_k:
-                terms["aux"] = self.aux_coef * auxk_loss(residual, pre, W_dec, self.aux_k, signed=self.signed)
+                aux = auxk_loss(self.likelihood, s.y_hat, s.y, pre, W_dec, self.aux_k, signed=self.signed)
+                terms["aux"] = self.aux_coef * aux
             if self.ghost:
-                terms["ghost"] = self.ghost * ghost_loss(residual, pre, W_dec)
+                terms["ghost"] = self.ghost * ghost_loss(self.likelihood.residual(s.y_hat, s.y), pre, W_dec)
             if self.reanimate:
                 terms["reanimate"] = -self.reanimate * s.total(pre)
         return terms

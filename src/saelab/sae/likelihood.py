@@ -77,6 +77,10 @@ class Likelihood:
             return squared_error(y_hat, y)
         return (1 if self.bernoulli else 2) * self.nll(y_hat, y).mean()
 
+    def error_beside(self, y_hat: Rows, more: Rows, y: Rows) -> Float[Tensor, ""]:
+        """The error of y_hat + more; of squares the error of `more` for the residual, the same but for rounding."""
+        return squared_error(more, y - y_hat) if self.plain else self.error(y_hat + more, y)
+
     def nll(self, y_hat: Rows, y: Rows) -> Float[Tensor, " b"]:
         """−log likelihood of each row, but for constants: a Gaussian's of variance one is half the squared error."""
         if self.bernoulli:

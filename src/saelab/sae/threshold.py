@@ -70,8 +70,8 @@ class Thresholded(SAE):
         """
         return s.total(step(s.pre, s.of(self.threshold), self.bandwidth, self.ste_to_input))
 
-    def revival(self, s: Step, residual: Float[Tensor, "b o"]) -> dict[str, Tensor]:
-        terms = super().revival(s, residual)
+    def revival(self, s: Step) -> dict[str, Tensor]:
+        terms = super().revival(s)
         if self.pre_act:
             dead = self.dead.nonzero().squeeze(1)
             short = (self.threshold[dead] - self.pre_of(s, dead)).relu()

@@ -109,7 +109,7 @@ class VAE(SAE):
         kl = variational.divergence(s.dense.mean, s.dense.log_var)
         return super().losses(s) | {"kl": self.beta * self.kl_scale * kl}
 
-    def revival(self, s: Step, residual: Float[Tensor, "b o"]) -> dict[str, Tensor]:
+    def revival(self, s: Step) -> dict[str, Tensor]:
         """Nothing: dense codes do not die."""
         return {}
 
