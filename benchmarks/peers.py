@@ -32,10 +32,14 @@ def peers(variant: str, d: int, n: int, k: int) -> dict[str, Callable[[], Step]]
         made = library(variant.removesuffix("_dense"), d, n, k)
         if made is not None:
             found[library.__name__.replace("_", "-")] = made
+    if "sae-lens" in found and torch.get_default_device().type == "cuda":
+        made = sae_lens(variant.removesuffix("_dense"), d, n, k, compiled=True)
+        assert made is not None
+        found["sae-lens, compiled"] = made
     return found
 
 
-def sae_lens(variant: str, d: int, n: int, k: int) -> Callable[[], Step] | None:
+def sae_lens(variant: str, d: int, n: int, k: int, *, compiled: bool = False) -> Callable[[], Step] | None:
     import sae_lens as lens
     from sae_lens.saes.sae import TrainStepInput
 
@@ -55,13 +59,14 @@ def sae_lens(variant: str, d: int, n: int, k: int) -> Callable[[], Step] | None:
 
     def make() -> Step:
         sae = made[variant]()
+        forward = torch.compile(sae.training_forward_pass) if compiled else sae.training_forward_pass
         optimizer = torch.optim.Adam(sae.parameters(), lr=LR)
         idle, fired = torch.zeros(n), torch.zeros(n)
 
         def step(x: Tensor) -> None:
             sae.train()
             coefficients = {"l1": L1, "l0": L1}
-            out = sae.training_forward_pass(
+            out = forward(
                 TrainStepInput(
                     sae_in=x,
                     dead_neuron_mask=idle > 1e9,
@@ -91,8 +96,8 @@ def dictionary_learning(variant: str, d: int, n: int, k: int) -> Callable[[], St
     from dictionary_learning import trainers
     from dictionary_learning.trainers.matryoshka_batch_top_k import MatryoshkaBatchTopKTrainer
 
-    settings = {"steps": 10**9, "activation_dim": d, "dict_size": n, "layer": 0, "lm_name": "none", "device": "cpu"}
-    settings |= {"lr": LR, "warmup_steps": 1}
+    settings = {"steps": 10**9, "activation_dim": d, "dict_size": n, "layer": 0, "lm_name": "none"}
+    settings |= {"lr": LR, "warmup_steps": 1, "device": str(torch.get_default_device())}
     groups = [b - a for a, b in zip((0.0, *LEVELS[:-1]), LEVELS, strict=True)]
     made: dict[str, Callable[[], Any]] = {
         "topk": lambda: trainers.top_k.TopKTrainer(**settings, k=k),

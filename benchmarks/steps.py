@@ -14,6 +14,9 @@ Freed memory is kept for all (`saelab.kernels.tune`). Products are what each lib
 
 `--memory` measures the peak memory that three steps take in a process of their own, above that of a small step (Linux);
 `--scaling` TopK over widths and batch sizes. Adds to `benchmarks/results/steps.json`; `step_figures.py` draws it.
+
+`--device cuda` does the same on a GPU, with sparsify's Triton kernels and sae-lens compiled among the peers; ours has
+then tried both of its paths (`saelab.sae.path`). Memory is the device's. Adds to `benchmarks/results/steps_cuda.json`.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ from torch import Tensor  # noqa: E402
 
 from saelab import sae  # noqa: E402
 from saelab.kernels.process import choose_products, keep_freed_memory  # noqa: E402
+from saelab.sae.path import FIRST_TRIAL  # noqa: E402
 
 SIZES = {
     "512/512/1,024": (512, 512, 1024),
@@ -108,8 +112,9 @@ def with_chosen_products(step: Step) -> Step:
 
 def makers(variant: str, d: int, n: int, x: Tensor, *, peers: bool) -> dict[str, Callable[[], Step]]:
     """What makes the step of each library."""
-    found: dict[str, Callable[[], Step]] = {"saelab": lambda: with_chosen_products(ours(variant, d, n, x))}
-    found[SHIPPED] = lambda: ours(variant, d, n, x)
+    found: dict[str, Callable[[], Step]] = {"saelab": lambda: ours(variant, d, n, x)}
+    if not on_gpu():
+        found = {"saelab": lambda: with_chosen_products(ours(variant, d, n, x)), SHIPPED: found["saelab"]}
     if peers:
         from peers import peers as others
 
@@ -118,12 +123,21 @@ def makers(variant: str, d: int, n: int, x: Tensor, *, peers: bool) -> dict[str,
 
 
 def inputs(d: int, batch: int) -> Tensor:
-    return torch.randn(batch, d, generator=torch.Generator().manual_seed(0))
+    device = torch.get_default_device()
+    return torch.randn(batch, d, generator=torch.Generator(device).manual_seed(0))
+
+
+def on_gpu() -> bool:
+    return torch.get_default_device().type == "cuda"
 
 
 def timed(call: Callable[[], Any]) -> float:
+    if on_gpu():
+        torch.cuda.synchronize()
     start = time.perf_counter()
     call()
+    if on_gpu():
+        torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
@@ -131,8 +145,7 @@ def measure(steps: Mapping[str, Step], x: Tensor, n: int, rounds: int) -> dict[s
     """Ratio and rows per second of each, medians over interleaved rounds, each beside the encoder's own product."""
     W, b, out = torch.randn(x.shape[1], n), torch.zeros(n), torch.empty(len(x), n)
     for step in steps.values():
-        for _ in range(2):
-            step(x)
+        some_steps(step, x)
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
@@ -147,7 +160,8 @@ def measure(steps: Mapping[str, Step], x: Tensor, n: int, rounds: int) -> dict[s
 
 def peak_mb(library: str, variant: str, d: int, n: int, batch: int) -> float:
     """Peak memory of a process of its own, above that after the imports."""
-    words = [sys.executable, __file__, "--one", library, variant, str(d), str(n), str(batch)]
+    device = torch.get_default_device().type
+    words = [sys.executable, __file__, "--device", device, "--one", library, variant, str(d), str(n), str(batch)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
 
@@ -157,12 +171,22 @@ def one(library: str, variant: str, d: int, n: int, batch: int) -> None:
     x, small, peers = inputs(d, batch), inputs(SMALL, SMALL), not library.startswith("saelab")
     make = makers(variant, d, n, x, peers=peers)[library]
     makers(variant, SMALL, SMALL, small, peers=peers)[library]()(small)  # imports what is imported at first use
+    if on_gpu():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        some_steps(make(), x)
+        print((torch.cuda.max_memory_allocated() - before) / 2**20)
+        return
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     before = memory_mb("VmRSS")
-    step = make()
-    for _ in range(3):
-        step(x)
+    some_steps(make(), x)
     print(memory_mb("VmHWM") - before)
+
+
+def some_steps(step: Step, x: Tensor) -> None:
+    """Three, and on a GPU those after which ours tries its paths."""
+    for _ in range(FIRST_TRIAL + 3 if on_gpu() else 3):
+        step(x)
 
 
 def memory_mb(what: str) -> float:
@@ -178,6 +202,8 @@ class Results:
         self.path = path
         machine = {"cores": os.cpu_count(), "threads": threads, "machine": platform.machine()}
         self.machine = machine | {"torch": torch.__version__, "cpu": cpu_name()}
+        if on_gpu():
+            self.machine["gpu"] = torch.cuda.get_device_name()
         before = json.loads(path.read_text()) if path.exists() else {}
         same = before.get("machine") == self.machine  # what another machine found is not mixed with this one's
         self.tables: dict[str, list[dict[str, Any]]] = {t: before[t] if same else [] for t in ("rows", "scaling")}
@@ -217,17 +243,16 @@ def speeds(results: Results, table: str, variant: str, size: tuple[int, int, int
 
 def show(rows: list[dict[str, Any]], variants: list[str], sizes: list[str]) -> None:
     """The table of ratios, ours beside the goal and the fastest of the others."""
-    names = ("d / n / B", "variant", "saelab", "as shipped", "goal", "others")
+    names = ("d / n / B", "variant", "saelab", "as shipped", "goal", "rows/s", "others")
     table = Table(*names, title="dense-limit ratio", title_justify="left")
     for size in sizes:
         for variant in variants:
             cell = [r for r in rows if r["variant"] == variant and (r["d_in"], r["d_sae"], r["batch"]) == SIZES[size]]
-            mine = next(r for r in cell if r["library"] == "saelab")
-            shipped = next(r for r in cell if r["library"] == SHIPPED)
-            others = sorted((r for r in cell if r not in (mine, shipped)), key=lambda r: -r["ratio"])
-            goal = GOALS[variant][list(SIZES).index(size)]
-            said = ", ".join(f"{r['library']} {r['ratio']:.2f}" for r in others)
-            table.add_row(size, variant, f"{mine['ratio']:.2f}", f"{shipped['ratio']:.2f}", f"{goal}", said)
+            ratios = {r["library"]: f"{r['ratio']:.2f}" for r in sorted(cell, key=lambda r: -r["ratio"])}
+            mine, shipped = ratios.pop("saelab"), ratios.pop(SHIPPED, "")
+            goal = "" if on_gpu() else str(GOALS[variant][list(SIZES).index(size)])
+            speed = next(r["samples_per_s"] for r in cell if r["library"] == "saelab")
+            table.add_row(size, variant, mine, shipped, goal, f"{speed:,}", ", ".join(map(" ".join, ratios.items())))
     Console(width=140).print(table)
 
 
@@ -235,6 +260,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--variants", nargs="+", default=list(GOALS), choices=list(GOALS))
     parser.add_argument("--ours", action="store_true", help="leave other libraries out")
@@ -243,11 +269,14 @@ def main() -> None:
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
+    if asked.device != "cpu":  # on a CPU it is, and being told so costs each call some microseconds
+        torch.set_default_device(asked.device)  # of all libraries' weights, states and rows
     keep_freed_memory()
     if asked.one:
         one(*asked.one[:2], *map(int, asked.one[2:]))
         return
-    results = Results(ROOT / "benchmarks/results/steps.json", asked.threads)
+    file = "steps.json" if asked.device == "cpu" else f"steps_{asked.device}.json"
+    results = Results(ROOT / "benchmarks/results" / file, asked.threads)
     options = {"peers": not asked.ours, "rounds": asked.rounds}
     if asked.scaling:
         d, n, batch = SCALED

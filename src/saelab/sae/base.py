@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from saelab.kernels import Support, decode, encode, encode_all, products_at, products_chosen
+from saelab.kernels import Support, decode, encode, encode_all, products_at
 from saelab.sae.archetypal import Archetypes, matched_encoder
 from saelab.sae.auxk import auxk_loss
 from saelab.sae.ghost import ghost_loss
@@ -17,15 +17,9 @@ from saelab.sae.init import START_ROWS, geometric_median, unit_rows, upper_quant
 from saelab.sae.likelihood import Kind, Likelihood
 from saelab.sae.networks import trunk
 from saelab.sae.norm import Normalizer
+from saelab.sae.path import MEASURE_EVERY, Trial, sparse_on_cpu
 from saelab.sae.step import Decoder, Normalize, Step
 from saelab.sae.unit import normalise_, tangent_
-
-# The share of the places up to which sparse products are faster than dense ones, as measured on a CPU: less where the
-# decoder's rows are short, or all of them together outgrow the caches; and less where oneDNN makes the dense ones.
-SPARSE_BELOW, SPARSE_BELOW_HARD = 0.22, 0.09
-CHOSEN_BELOW, CHOSEN_BELOW_HARD = 0.11, 0.06
-SHORT_ROW, LARGE_DECODER = 256, 2**22  # entries
-MEASURE_EVERY = 50  # dense steps
 
 
 class SAE(nn.Module):
@@ -139,6 +133,7 @@ class SAE(nn.Module):
         # which path a step takes must be the same in a run that continues
         self.register_buffer("density", torch.ones(()))  # what share of the places steps use
         self.register_buffer("dense_steps", torch.zeros((), dtype=torch.long))  # steps on the dense path so far
+        self.trial = Trial()  # and on a GPU
 
     def build_decoder(self) -> None:
         """Make W_dec: random unit rows, or what an archetypal dictionary computes."""
@@ -213,7 +208,11 @@ class SAE(nn.Module):
         """Normalise, encode and decode a batch of the user's activations; `y` is a transcoder's target."""
         x = self.norm(x)
         target = x if y is None else self.norm_out(y)
-        if self.sparse and self.few(x):
+        return self.step_on(x, target, sparse=self.sparse and self.few(x, target))
+
+    def step_on(self, x: Float[Tensor, "b i"], target: Float[Tensor, "b o"], *, sparse: bool) -> Step:
+        """A step of normalised rows on one path."""
+        if sparse:
             pre, f, where = self.latents_at(x)
         else:
             (pre, f), where = self.latents(x), None
@@ -233,12 +232,13 @@ class SAE(nn.Module):
         plain = own.latents is SAE.latents and own.preactivate is SAE.preactivate and not self.encoder_hidden
         return plain and own.support is not SAE.support
 
-    def few(self, x: Float[Tensor, "b i"]) -> bool:
-        """Whether steps use so few places that sparse products are faster: on a CPU, in one precision throughout."""
-        hard = self.d_out < SHORT_ROW or self.d_out * self.d_sae > LARGE_DECODER
-        easy_hard = (CHOSEN_BELOW, CHOSEN_BELOW_HARD) if products_chosen() else (SPARSE_BELOW, SPARSE_BELOW_HARD)
-        here = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        return here and self.density.item() < easy_hard[hard]
+    def few(self, x: Float[Tensor, "b i"], target: Float[Tensor, "b o"]) -> bool:
+        """Whether steps use so few places that sparse products are faster, in one precision throughout."""
+        if torch.is_autocast_enabled(x.device.type):
+            return False
+        if x.device.type == "cpu":
+            return sparse_on_cpu(self.density.item(), self.d_out, self.d_sae)
+        return x.device.type == "cuda" and self.trial(self, x, target)
 
     def support(self, pre: Float[Tensor, "b s"]) -> tuple[Support, Float[Tensor, " n"]]:
         """The places outside which codes are zero and pass no gradient on, and the pre-activations there.
