@@ -180,7 +180,7 @@ def test_agreement_is_a_matrix_of_variants_or_a_course_of_seeds(tmp_path):
     figure = agreement(tmp_path)
     assert titles(figure)[0] == "L0 about 8, chance 0.20"
     assert {".90", ".50"} <= set(texts(figure))
-    write_csv(tmp_path / "agreement.csv", [rows[0], rows[0] | {"a_l0": 32, "mean_cos": 0.7}])
+    write_csv(tmp_path / "agreement.csv", [rows[0], rows[0] | {"a_l0": 32, "b_l0": 32, "mean_cos": 0.7}])
     curve, chance = agreement(tmp_path).axes[0].lines
     assert curve.get_ydata().tolist() == [0.9, 0.7]
     assert chance.get_ydata().tolist() == [0.2, 0.2]

@@ -5,59 +5,103 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
 
 from saelab.plots.lines import AT_L0, band, colors, legend, marker, note, over
 from saelab.plots.read import Row, column, read_rows
-from saelab.plots.style import FAINT, INK, MUTED, new, styled
+from saelab.plots.style import INK, MUTED, PAPER, WIDTH, new, styled
 
-MOST_LINES = 7  # lines of seeds
+FEW = 8  # variants of which three panels fit beside each other; of more, two
+LETTER = 0.066  # inches that a letter of 8 points takes
+
+
+def compared(folder: Path) -> bool:
+    """Does `agreement.csv` have a pair that can be shown?"""
+    return bool(paired(folder))
+
+
+def paired(folder: Path) -> list[Row]:
+    """The pairs at equal L0 in which both have latents that live."""
+    rows = read_rows(folder / "agreement.csv")
+    return [row for row in rows if row["mean_cos"] and near(float(row["a_l0"]), float(row["b_l0"]))]
 
 
 @styled
 def agreement(folder: Path) -> Figure:
     """From `agreement.csv`: between variants a matrix, seeds on its diagonal; without variants, seeds over L0."""
-    rows = read_rows(folder / "agreement.csv")
+    rows = paired(folder)
     return matrix(rows) if any(row["kind"] == "model" for row in rows) else course(rows)
 
 
 def matrix(rows: list[Row]) -> Figure:
-    """A panel per L0 that most pairs have, at most three: what differs by less than a fifth counts as equal."""
-    levels = pick([float(row["a_l0"]) for row in rows])
+    """A triangle per L0 that most pairs have, at most three, of the variants that have it."""
     names = list(dict.fromkeys(name for row in rows for name in (row["a"], row["b"])))
-    figure = new(0.26 * len(names) + 1.3)
-    axes = figure.subplots(1, len(levels), sharey=True, squeeze=False)[0]
-    image = None
-    for ax, level in zip(axes, levels, strict=True):
-        ours = [row for row in rows if all(near(float(row[side]), level) for side in ("a_l0", "b_l0"))]
-        table = np.full((len(names), len(names)), np.nan)
-        for i, a in enumerate(names):
-            for j, b in enumerate(names):
-                found = [row for row in ours if {row["a"], row["b"]} == {a, b} and (a != b or row["kind"] == "seed")]
-                if len(found):
-                    table[i, j] = np.nanmean(column(found, "mean_cos"))
-        image = ax.imshow(table, cmap="Blues", vmin=0, vmax=1)
-        for (i, j), value in np.ndenumerate(table):
-            if np.isfinite(value):
-                text = f"{value:.2f}".replace("0.", ".")
-                ax.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if value > 0.6 else INK)
-        ax.set_xticks(range(len(names)), names, rotation=90)
-        ax.set_yticks(range(len(names)), names)
-        ax.tick_params(labelcolor=INK, labelsize=8)
+    levels = pick([float(row["a_l0"]) for row in rows if row["kind"] == "model"])
+    at = [[row for row in rows if all(near(float(row[side]), level) for side in ("a_l0", "b_l0"))] for level in levels]
+    tables = np.stack([table(ours, names) for ours in at])
+    shown = alike(tables)
+    columns = min(len(levels), 3 if len(names) <= FEW else 2)
+    there = [[i for i in shown if np.isfinite(found[i]).any()] for found in tables]
+    width = WIDTH / columns - 0.25
+    ends = [(place + 1.1, LETTER * len(names[i])) for rank in there for place, i in enumerate(rank)]
+    cell = min(0.26, *((width - label) / cells for cells, label in ends))
+    lines = [there[start : start + columns] for start in range(0, len(there), columns)]
+    heights = [max(map(len, line)) * cell + 0.35 for line in lines]
+    figure = new(sum(heights) + 0.45)
+    grid = figure.subplots(len(lines), columns, squeeze=False, height_ratios=heights)
+    for ax in grid.flat[len(levels) :]:
+        ax.set_visible(False)
+    for ax, found, ours, level, rank in zip(grid.flat, tables, at, levels, there, strict=False):
+        triangle(ax, found[np.ix_(rank, rank)], [names[i] for i in rank], cell)
+        ax.set_xlim(-0.5, width / cell - 0.5)
         ax.set_title(f"L0 about {level:.0f}, chance {np.nanmean(column(ours, 'chance')):.2f}", fontsize=9.5)
-        ax.grid(visible=False)
-        for spine in ax.spines.values():
-            spine.set(visible=True, color=FAINT)
-    assert image is not None
-    bar = figure.colorbar(image, ax=list(axes), shrink=0.75, aspect=25, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    what = "two variants of one seed, on the diagonal two seeds of one; white: no pair; chance: random directions"
-    note(figure, what)
+    left_out = [names[i] for i in shown if not any(i in rank for rank in there)]
+    what = "two variants of one seed, beside a name two seeds of it; chance: random directions"
+    note(figure, what + ("; at other L0: " + ", ".join(left_out) if left_out else ""))
     return figure
 
 
+def table(rows: list[Row], names: list[str]) -> np.ndarray:
+    """Mean cosines `[n, n]`, of two seeds on the diagonal; nan where there is no pair."""
+    found = np.full((len(names), len(names)), np.nan)
+    for i, a in enumerate(names):
+        for j, b in enumerate(names[: i + 1]):
+            ours = [row for row in rows if {row["a"], row["b"]} == {a, b} and (row["kind"] == "seed") == (a == b)]
+            if ours:
+                found[i, j] = found[j, i] = column(ours, "mean_cos").mean()
+    return found
+
+
+def alike(tables: np.ndarray) -> list[int]:
+    """An order of the variants in which those with like dictionaries are neighbours; tables `[levels, n, n]`."""
+    count = np.isfinite(tables).sum(0)
+    mean = np.where(count > 0, np.nansum(tables, 0) / np.maximum(count, 1), np.nanmin(tables))
+    np.fill_diagonal(mean, 1.0)
+    tree = linkage(squareform(1 - mean, checks=False), "average", optimal_ordering=True)
+    return leaves_list(tree).tolist()
+
+
+def triangle(ax: Axes, found: np.ndarray, names: list[str], cell: float) -> None:
+    """What is on and below the diagonal, at whose end a name stands for its row and its column; a cell in inches."""
+    size = min(8.0, 72 * cell / 1.9)
+    lower = np.where(np.tril(np.ones_like(found, dtype=bool)), found, np.nan)
+    ax.imshow(lower, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), value in np.ndenumerate(lower):
+        if np.isfinite(value):
+            text, color = f"{value:.2f}".replace("0.", "."), PAPER if value > 0.6 else INK
+            ax.text(j, i, text, ha="center", va="center", fontsize=size, color=color)
+    for i, name in enumerate(names):
+        ax.text(i + 0.65, i, name, ha="left", va="center", fontsize=min(8.0, 72 * cell / 1.4))
+    ax.set_anchor("NW")
+    ax.axis("off")
+
+
 def near(a: float, b: float) -> bool:
-    return a > 0 and 1 / 1.2 <= a / b <= 1.2
+    """L0 that differ by no more than a quarter count as equal; none is equal to 0."""
+    return min(a, b) > 0 and 1 / 1.25 <= a / b <= 1.25
 
 
 def pick(l0: list[float]) -> list[float]:

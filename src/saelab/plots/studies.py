@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from saelab.plots.ablation import ablation
-from saelab.plots.agreement import agreement
+from saelab.plots.agreement import agreement, compared
 from saelab.plots.codiscard import codiscard
 from saelab.plots.controls import controls
 from saelab.plots.draw import Drawing
@@ -31,7 +31,7 @@ STUDIES = {
     "agreement": Drawing("agreement.csv", agreement),
     "codiscard": Drawing("codiscard.csv", codiscard),
 }
-WORTH: dict[str, Callable[[Path], bool]] = {"sparsity_key": has_key}
+WORTH: dict[str, Callable[[Path], bool]] = {"sparsity_key": has_key, "agreement": compared}
 
 
 def draw_studies(folder: Path) -> dict[str, Path]:
