@@ -154,3 +154,9 @@ def test_nothing_can_be_chosen_of_a_group(words: list[str]) -> None:
     cfg = compose("train", words)
     assert cfg.base is None
     assert cfg.name == "quickstart"
+
+
+def test_neither_a_probe_nor_what_was_tuned() -> None:
+    assert compose("train", ["model@probe=null"]).probe is None
+    tuned = compose("train", ["experiment=synth_small", "model=densae", "tuned=null"])
+    assert tuned == compose("train", ["experiment=synth_small", "model=densae", "~tuned"])

@@ -20,6 +20,8 @@ MISTAKES = {
     "added wrong key at the root": (["+seeed=1"], "Unknown key 'seeed'.*Did you mean 'seed'"),
     "wrong group": (["modell=topk"], "Unknown key 'modell'.*Did you mean 'model'"),
     "wrong choice": (["model=topkk"], "no model 'topkk'. Did you mean 'topk'(.|\n)*relu +SAE"),
+    "nothing for what is needed": (["model=null"], "model=null: model cannot be left out. Choose one of:.* topk,"),
+    "nothing for a part": (["optimizer@model.optimizer=null"], "cannot be left out. Choose one of:.*adam"),
     "missing experiment": (["experiment=mnist_topkk"], "no experiment 'mnist_topkk'. Did you mean 'mnist_topk'"),
     "callback name": (["+callbacks.bst.save_last=true"], "'callbacks.bst' has no _target_.*'best'"),
     "logger name": (["+logger.tb.name=x"], "'logger.tb' has no _target_"),

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from saelab.config.check import ConfigError, check, nearest
 from saelab.config.schema import ROOTS, SCHEMAS, register
 
-NULLABLE = ("base", "store", "concepts", "logger", "experiment", "debug", "sweep")  # groups that may be left out
+NULLABLE = ("base", "store", "concepts", "logger", "experiment", "debug", "sweep", "tuned", "model@probe")  # groups
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parents[1]
 
@@ -104,6 +104,7 @@ def _compose(command: str, overrides: Sequence[str], *, with_hydra: bool = False
     register()
     set_log_dir()
     overrides = spelt(overrides)
+    _check_chosen(overrides)
     try:
         if GlobalHydra.instance().is_initialized():
             return hydra_compose(command, list(overrides), return_hydra_config=with_hydra)
@@ -117,6 +118,15 @@ def _compose(command: str, overrides: Sequence[str], *, with_hydra: bool = False
         raise ConfigError(_unknown_override(error, command, overrides)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_unknown_root(error, command)) from error
+
+
+def _check_chosen(overrides: Sequence[str]) -> None:
+    """Of a group that is given null Hydra tells neither its name nor what it may be."""
+    for override in overrides:
+        group, _, value = override.partition("=")
+        folder = group.split("@")[0]
+        if value == "null" and (configs_dir() / folder).is_dir():
+            raise ConfigError(f"{override}: {group} cannot be left out. Choose one of: {', '.join(options(folder))}.")
 
 
 def _check_root(cfg: DictConfig, command: str) -> None:
