@@ -59,6 +59,20 @@ def test_variants_with_like_dictionaries_are_neighbours(tmp_path):
         assert np.ma.filled(image.get_array(), np.nan)[i, j] == pytest.approx(expected, nan_ok=True)
 
 
+def test_a_panel_has_all_pairs_of_what_is_near_its_level(tmp_path):
+    """Also of two that differ by more than a quarter, one less and one more sparse."""
+    l0 = {"a": 13, "b": 16, "c": 16, "d": 16, "e": 19}
+    write_csv(tmp_path / "agreement.csv", pairs_of(list(l0), l0, lambda a, b: 0.5))
+    (ax,) = agreement(tmp_path).axes
+    assert [text.get_text() for text in ax.texts].count(".50") == 15
+
+
+def test_seeds_alone_are_drawn_over_l0(tmp_path):
+    rows = [row for l0 in (8, 30) for row in pairs_of(["a", "b"], {"a": l0, "b": 9 * l0}, lambda a, b: 0.5)]
+    write_csv(tmp_path / "agreement.csv", rows)
+    assert len(agreement(tmp_path).axes[0].lines) == 4
+
+
 def test_nothing_is_drawn_without_living_latents_or_equal_l0(tmp_path):
     dead = pairs_of(["a", "b"], {"a": 0, "b": 0}, lambda a, b: "")
     apart = [row for row in pairs_of(["a", "b"], {"a": 8, "b": 30}, lambda a, b: 0.5) if row["kind"] == "model"]
@@ -71,4 +85,4 @@ def test_equal_l0():
     assert near(8, 10)
     assert near(10, 8)
     assert not near(8, 10.1)
-    assert not near(0, 0)
+    assert not near(0, 8)

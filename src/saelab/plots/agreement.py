@@ -19,27 +19,32 @@ LETTER = 0.066  # inches that a letter of 8 points takes
 
 
 def compared(folder: Path) -> bool:
-    """Does `agreement.csv` have a pair that can be shown?"""
-    return bool(paired(folder))
+    """Does `agreement.csv` have a pair at equal L0?"""
+    return any(equal(row) for row in living(folder))
 
 
-def paired(folder: Path) -> list[Row]:
-    """The pairs at equal L0 in which both have latents that live."""
+def living(folder: Path) -> list[Row]:
+    """The pairs in which both have latents that live."""
     rows = read_rows(folder / "agreement.csv")
-    return [row for row in rows if row["mean_cos"] and near(float(row["a_l0"]), float(row["b_l0"]))]
+    return [row for row in rows if row["mean_cos"] and all(float(row[side]) > 0 for side in ("a_l0", "b_l0"))]
+
+
+def equal(row: Row) -> bool:
+    return near(float(row["a_l0"]), float(row["b_l0"]))
 
 
 @styled
 def agreement(folder: Path) -> Figure:
     """From `agreement.csv`: between variants a matrix, seeds on its diagonal; without variants, seeds over L0."""
-    rows = paired(folder)
-    return matrix(rows) if any(row["kind"] == "model" for row in rows) else course(rows)
+    rows = living(folder)
+    variants = any(row["kind"] == "model" and equal(row) for row in rows)
+    return matrix(rows) if variants else course([row for row in rows if row["kind"] == "seed"])
 
 
 def matrix(rows: list[Row]) -> Figure:
     """A triangle per L0 that most pairs have, at most three, of the variants that have it."""
     names = list(dict.fromkeys(name for row in rows for name in (row["a"], row["b"])))
-    levels = pick([float(row["a_l0"]) for row in rows if row["kind"] == "model"])
+    levels = pick([float(row["a_l0"]) for row in rows if row["kind"] == "model" and equal(row)])
     at = [[row for row in rows if all(near(float(row[side]), level) for side in ("a_l0", "b_l0"))] for level in levels]
     tables = np.stack([table(ours, names) for ours in at])
     shown = alike(tables)
@@ -100,8 +105,8 @@ def triangle(ax: Axes, found: np.ndarray, names: list[str], cell: float) -> None
 
 
 def near(a: float, b: float) -> bool:
-    """L0 that differ by no more than a quarter count as equal; none is equal to 0."""
-    return min(a, b) > 0 and 1 / 1.25 <= a / b <= 1.25
+    """What differs by no more than a quarter counts as equal."""
+    return a > 0 and 1 / 1.25 <= a / b <= 1.25
 
 
 def pick(l0: list[float]) -> list[float]:
