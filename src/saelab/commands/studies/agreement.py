@@ -29,8 +29,10 @@ def agreement(found: Points) -> list[dict[str, Any]]:
     rows = []
     for a, b, kind in pairs([p for p in found.all if not control(p.setting)]):
         for one, other in runs(a, b, kind):
-            sides = [read.setdefault(row["run"], atoms(row)) for row in (one, other)]
-            (A, alive_a), (B, alive_b) = sides
+            for row in (one, other):
+                if row["run"] not in read:
+                    read[row["run"]] = atoms(row)
+            (A, alive_a), (B, alive_b) = read[one["run"]], read[other["run"]]
             if A.shape[1] != B.shape[1] or not len(A) or not len(B):
                 continue
             scores = agreement_scores(decoder_agreement(A, B, alive_a=alive_a, alive_b=alive_b))
