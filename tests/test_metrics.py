@@ -36,6 +36,21 @@ def test_codes_at_their_places_have_the_same_sums() -> None:
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("signed", [False, True])
+def test_sums_of_codes_against_numpy(signed: bool, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    y, f = torch.randn(700, 7), (torch.randn(700, 5) * (torch.rand(700, 5) < 0.8)).to(dtype)
+    f = f if signed else f.relu()
+    s, codes = metrics.sums(y, y - 1, f, torch.zeros(7)), f.double().numpy()
+    assert s.fired.tolist() == (codes != 0).sum(0).tolist()
+    assert s.fired.max() > 256  # up to where bfloat16 counts
+    np.testing.assert_allclose(s.activity.numpy(), codes.sum(0), rtol=1e-12)
+    np.testing.assert_allclose(s.l1.item(), np.abs(codes).sum(), rtol=1e-12)
+    np.testing.assert_allclose(s.y2.item(), np.square(y.double().numpy()).sum(), rtol=1e-12)
+    np.testing.assert_allclose(s.error.item(), np.square((y - (y - 1)).double().numpy()).sum(), rtol=1e-12)
+
+
 def test_ev_is_r2_weighted_by_variance_whatever_the_batches() -> None:
     torch.manual_seed(0)
     y, f = torch.randn(1000, 7) + 100, torch.relu(torch.randn(1000, 5))

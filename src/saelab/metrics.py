@@ -39,18 +39,28 @@ def sums(
     """
     shifted = (y - centre).double()
     if where is None:
-        fired, activity = (f != 0).sum(0).double(), f.sum(0, dtype=torch.float64)
+        exact = torch.promote_types(f.dtype, torch.float32)  # for a count of up to 2^24 rows
+        fired = f.sign().abs_().sum(0, dtype=exact).double()  # a comparison takes several times as long
+        activity = f.sum(0, dtype=torch.float64)
+        l1 = activity.sum() if f.amin() >= 0 else f.abs().sum(dtype=torch.float64)
     else:
         fired, activity = where.sum_by_latent((f != 0).double()), where.sum_by_latent(f.double())
+        l1 = f.abs().sum(dtype=torch.float64)
     return Sums(
         torch.tensor(len(y), dtype=torch.float64, device=y.device),
-        (y - y_hat).double().square().sum(),
+        _square((y - y_hat).double()),
         shifted.sum(0),
-        shifted.square().sum(),
-        f.abs().sum(dtype=torch.float64),
+        _square(shifted),
+        l1,
         fired,
         activity,
     )
+
+
+def _square(x: Float[Tensor, "b d"]) -> Tensor:
+    """Σ x², without a square of every entry in memory."""
+    flat = x.reshape(-1)
+    return flat.dot(flat)
 
 
 def fvu(s: Sums) -> Tensor:

@@ -25,6 +25,8 @@ from saelab.modules import (
     PackCheckpointIO,
     PackCurves,
     SAEModule,
+    Straight,
+    Unprofiled,
 )
 from saelab.run import Run
 from saelab.store import Store, Truth
@@ -138,16 +140,20 @@ def _trainer(
 ) -> L.Trainer:
     _hush()
     quiet = not any(isinstance(c, ProgressBar) for c in callbacks)
-    return instantiate(
+    profiler = {} if "profiler" in cfg.trainer else {"profiler": Unprofiled()}
+    built = instantiate(
         cfg.trainer,
         _convert_="all",
         callbacks=callbacks,
         logger=loggers,
         plugins=[io],
+        **profiler,
         default_root_dir=str(path),
         enable_progress_bar=not quiet,
         enable_model_summary=False,
     )
+    built.fit_loop.epoch_loop.automatic_optimization = Straight(built)
+    return built
 
 
 def _hush() -> None:

@@ -12,7 +12,9 @@ from saelab.modules.probe_data import ProbeData
 from saelab.modules.probe_module import ProbeModule
 from saelab.modules.resample import Resample
 from saelab.modules.sae import SAEModule
+from saelab.modules.straight import Straight
 from saelab.modules.throughput import Throughput
+from saelab.modules.unprofiled import Unprofiled
 
 __all__ = [
     "Ablation",
@@ -28,5 +30,7 @@ __all__ = [
     "ProbeModule",
     "Resample",
     "SAEModule",
+    "Straight",
     "Throughput",
+    "Unprofiled",
 ]

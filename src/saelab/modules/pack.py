@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from saelab.modules.sae import SAEModule
+from saelab.modules.step_log import StepLog
+from saelab.modules.straight import take_step
 
 
-class PackModule(L.LightningModule):
+class PackModule(StepLog):
     """SAEs that see the same rows in the same order, each with an optimiser, a schedule and random numbers of its own.
 
     The members are ordinary `SAEModule`s of any variants and widths, and all that is computed is their own code: a pack
@@ -53,26 +55,12 @@ class PackModule(L.LightningModule):
 
     def training_step(self, batch: Any, index: int) -> Tensor:
         before = [seat.draws for seat in self.seats]
-        self._each(lambda seat: self._step(seat, batch, index))
+        self._each(lambda seat: take_step(seat.module, seat.optimizers[0], self.trainer, batch, index))
         if not self.begun and all(map(torch.equal, before, [seat.draws for seat in self.seats])):
             self._open_pool()
         self.begun = True
         self.log("SAEs", float(len(self.seats)), prog_bar=True, logger=False)
         return torch.zeros((), device=self.device)
-
-    def _step(self, seat: Seat, batch: Any, index: int) -> None:
-        """What Lightning does with a module, in its order."""
-        module, optimizer, trainer = seat.module, seat.optimizers[0], self.trainer
-        loss = module.training_step(batch, index)
-        optimizer.zero_grad()
-        loss.backward()
-        module.on_after_backward()
-        module.on_before_optimizer_step(optimizer)
-        if trainer.gradient_clip_val:
-            algorithm: Any = trainer.gradient_clip_algorithm or "norm"
-            self.clip_gradients(optimizer, trainer.gradient_clip_val, algorithm)
-        optimizer.step()
-        module.sae.project_()
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Nothing: each member has gone back, clipped and stepped on its own."""
@@ -114,7 +102,7 @@ class PackModule(L.LightningModule):
         for seat in self.seats:
             seat.module.fabric = None
 
-    def _each(self, do: Callable[[Seat], None]) -> None:
+    def _each(self, do: Callable[[Seat], Any]) -> None:
         """Let every member do something, then tell what they logged."""
         if self.pool is None:
             for seat in self.seats:
@@ -129,8 +117,9 @@ class PackModule(L.LightningModule):
                     do(seat)
 
             list(self.pool.map(there, self.seats))
-        for number, seat in enumerate(self.seats):
-            self.log_dict({f"{number}/{name}": value for name, value in seat.told.items()})
+        told = {f"{number}/{name}": v for number, seat in enumerate(self.seats) for name, v in seat.told.items()}
+        self.log_dict(told)
+        for seat in self.seats:
             seat.told = {}
 
     def _open_pool(self) -> None:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import lightning as L
 import torch
 from torch import Tensor
 
 from saelab.modules.ablation import Ablation
 from saelab.modules.objective import Objective
 from saelab.modules.optim import Averages, OptimizerFactory, Shape, configure, training_steps
+from saelab.modules.step_log import StepLog
 from saelab.modules.tally import Tally
 from saelab.sae import SAE, Step
 from saelab.sae.likelihood import cross_entropy
 
 
-class SAEModule(L.LightningModule):
+class SAEModule(StepLog):
     """An SAE trained on the rows of a store.
 
     Logged while training: `train/loss`, every term of `SAE.losses`, and the batch's `ev` and `l0`. Logged over the
@@ -136,8 +136,8 @@ class SAEModule(L.LightningModule):
         ev = 1 - (y - y_hat).square().sum() / (y - y.mean(0)).square().sum()
         facts = {**terms, "ev": ev, "l0": (f != 0).sum() / len(y), "dead": self.sae.dead.float().mean()}
         facts |= self.sae.facts()
-        self.log_dict({f"train/{k}": v.detach().float() for k, v in facts.items()})
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        told = {f"train/{k}": v.detach().float() for k, v in facts.items()}
+        self.log_dict(told | {"lr": self.trainer.optimizers[0].param_groups[0]["lr"]})
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         self.sae.project_grad_()
@@ -180,7 +180,11 @@ class SAEModule(L.LightningModule):
             "decoder_norm": norms,
         }
         facts = values | self.objective.compute() | {"norm_min": norms.min(), "norm_max": norms.max()}
-        self.log_dict({f"{split}/{k}": v.float() for k, v in facts.items()}, sync_dist=True)
+        told = {f"{split}/{k}": v.float() for k, v in facts.items()}
+        if split == "val":
+            self.log_dict(told)  # of all processes together, and the same in each
+        else:
+            self.log_dict(told, sync_dist=True)
         self._log_histogram(split, density)
         self.tally.reset()
         self.objective.reset()

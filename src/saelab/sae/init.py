@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from saelab.kernels.order import kth_largest_of_rows
+
 START_ROWS = 4096  # enough to place a quantile of l0 / d_sae
 
 
@@ -19,7 +21,7 @@ def upper_quantile(pre: Float[Tensor, "n s"], fraction: float) -> Float[Tensor, 
     below = round(len(pre) * (1 - fraction))
     if below == 0:
         return pre.amin(0) - pre.abs().amax(0).clamp_min(1) * 1e-3
-    return pre.kthvalue(below, dim=0).values
+    return kth_largest_of_rows(pre.detach().T.contiguous(), len(pre) - below + 1).squeeze(1)
 
 
 def geometric_median(x: Float[Tensor, "n d"], *, steps: int = 100, tol: float = 1e-6) -> Float[Tensor, " d"]:
