@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from programs import TINY, TINY_BASE, read, run
+from saelab.commands.report import tables_of
+from saelab.plots.read import read_rows
+from saelab.report import join_tables
 from saelab.store import Store
 
 FAST = [*TINY, *TINY_BASE, "probe=null", "report=false"]
@@ -94,3 +97,16 @@ def test_a_store_of_ones_own_array(tmp_path: Path) -> None:
     assert (path / "report.html").exists()
     done = run("extract", "data=array", "data.path=nowhere.npy", logs=tmp_path / "logs", code=2)
     assert "nowhere.npy" in done.stderr
+
+
+def test_jobs_of_sweeps_are_compared_by_what_the_sweeps_varied(tmp_path: Path) -> None:
+    """Of chosen jobs the tables say it; a run that no table has is compared by its config, and so are all then."""
+    for sweep, jobs in {"one": "000,topk\n001,relu\n", "two": "000,gated\n"}.items():
+        (tmp_path / sweep).mkdir()
+        (tmp_path / sweep / "sweep.csv").write_text(f"job,model\n{jobs}")
+    runs = [tmp_path / "one/001", tmp_path / "two/000"]
+    tables = tables_of(runs)
+    assert tables == [tmp_path / "one/sweep.csv", tmp_path / "two/sweep.csv"]
+    assert [row["model"] for row in read_rows(join_tables(tables, tmp_path / "both.csv", runs))] == ["relu", "gated"]
+    assert tables_of([*runs, tmp_path / "two/001"]) == []
+    assert tables_of([tmp_path / "runs/x"]) == []

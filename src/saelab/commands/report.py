@@ -11,6 +11,7 @@ from rich.console import Console
 
 from saelab.commands.studies import studies
 from saelab.config import ConfigError, command
+from saelab.plots.read import read_rows
 from saelab.report import compare, join_tables, page, tabulate
 
 
@@ -39,6 +40,18 @@ def _compare(cfg: DictConfig) -> Path:
     if not found and not sweeps:
         raise ConfigError(f"runs='{cfg.runs}' matches no directory of a run or of a sweep.")
     table = out.with_suffix(".csv")
-    join_tables(sweeps, table) if sweeps else tabulate(found, table)
+    if sweeps:
+        join_tables(sweeps, table)
+    elif tables := tables_of(found):
+        join_tables(tables, table, found)
+    else:
+        tabulate(found, table)
     studies(table)
     return compare([], out, table=table)
+
+
+def tables_of(runs: list[Path]) -> list[Path]:
+    """The `sweep.csv` of sweeps that runs are jobs of, which say what was varied; none if a run is in no table."""
+    tables = [table for table in sorted({run.parent / "sweep.csv" for run in runs}) if table.exists()]
+    listed = {table.parent / row["job"] for table in tables for row in read_rows(table)}
+    return tables if listed.issuperset(runs) else []

@@ -117,9 +117,13 @@ def follows(key: str, configs: list[dict[str, str]]) -> bool:
     return not all(key in config for config in configs) and len(pairs) == len({name for name, _ in pairs})
 
 
-def join_tables(tables: Sequence[Path], out: Path) -> Path:
-    """The lines of several `sweep.csv` as one; a key that a sweep does not vary is empty in its lines."""
-    write_rows([row for table in tables for row in read_rows(table)], out)
+def join_tables(tables: Sequence[Path], out: Path, runs: Sequence[Path] | None = None) -> Path:
+    """The lines of several `sweep.csv` as one, of all jobs or of these runs alone.
+
+    A key that a sweep does not vary is empty in its lines.
+    """
+    rows = [(table.parent, row) for table in tables for row in read_rows(table)]
+    write_rows([row for sweep, row in rows if runs is None or sweep / row["job"] in runs], out)
     return out
 
 
