@@ -49,7 +49,7 @@ class Lagrangian(Thresholded):
 
     L0 holds for rows like those trained on. On the quickstart (3,600 rows, 30 epochs, three seeds) it is within 1 % of
     32 on the training rows and 33.7 to 33.8 on test rows, EV 0.982. ρ trades: with rho=1 dual_lr=0.05 λ swings where
-    weights learn slowly (a learning rate of 0.001 without decay: 41 for 32, here 32.5), with rho=5 features are found
+    weights learn slowly (a learning rate of 0.001 without decay: 41 for 32, here 32.9), with rho=5 features are found
     less well (MCC 0.876 for 0.890 on synth_small).
 
     Args:
