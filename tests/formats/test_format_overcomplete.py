@@ -73,6 +73,7 @@ def test_overcomplete_archetypal(tmp_path: Path) -> None:
     w = weights()
     parts = {"C": torch.randn(7, D_IN), "W": torch.randn(D_SAE, 7), "Relax": 2 * torch.randn(D_SAE, D_IN)}
     parts["Relax"][0] = 0
+    parts["W"][:, 0].abs_()  # a row without a positive entry mixes nothing
     tensors = {k: v for k, v in encoder(w).items() if k != "dictionary._weights"}
     tensors |= {f"dictionary.{k}": v for k, v in parts.items()}
     made = overcomplete(tmp_path, tensors, **{"class": "RATopKSAE", "args": {"top_k": 4, "delta": 0.5}})
