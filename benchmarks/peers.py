@@ -65,12 +65,11 @@ def sae_lens(variant: str, d: int, n: int, k: int, *, compiled: bool = False) ->
 
         def step(x: Tensor) -> None:
             sae.train()
-            coefficients = {"l1": L1, "l0": L1}
             out = forward(
                 TrainStepInput(
                     sae_in=x,
                     dead_neuron_mask=idle > 1e9,
-                    coefficients=coefficients,
+                    coefficients={"l1": L1, "l0": L1},
                     n_training_steps=0,
                     is_logging_step=False,
                 )

@@ -30,7 +30,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ from torch import Tensor  # noqa: E402
 
 from saelab import sae  # noqa: E402
 from saelab.kernels.process import choose_products, keep_freed_memory  # noqa: E402
-from saelab.sae.path import FIRST_TRIAL  # noqa: E402
+from saelab.sae.path import FIRST_TRIAL, now  # noqa: E402
 
 SIZES = {
     "512/512/1,024": (512, 512, 1024),
@@ -132,13 +131,10 @@ def on_gpu() -> bool:
 
 
 def timed(call: Callable[[], Any]) -> float:
-    if on_gpu():
-        torch.cuda.synchronize()
-    start = time.perf_counter()
+    device = torch.get_default_device()
+    start = now(device)
     call()
-    if on_gpu():
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return now(device) - start
 
 
 def measure(steps: Mapping[str, Step], x: Tensor, n: int, rounds: int) -> dict[str, dict[str, float]]:

@@ -20,7 +20,8 @@ from omegaconf.errors import OmegaConfBaseException
 from saelab.config.check import ConfigError, check, nearest
 from saelab.config.schema import ROOTS, SCHEMAS, register
 
-NULLABLE = ("base", "store", "concepts", "logger", "experiment", "debug", "sweep", "tuned", "model@probe")  # groups
+# groups that may be left out
+NULLABLE = ("base", "store", "concepts", "logger", "experiment", "debug", "sweep", "tuned", "model@probe")
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parents[1]
 

@@ -133,7 +133,7 @@ class SAE(nn.Module):
         # which path a step takes must be the same in a run that continues
         self.register_buffer("density", torch.ones(()))  # what share of the places steps use
         self.register_buffer("dense_steps", torch.zeros((), dtype=torch.long))  # steps on the dense path so far
-        self.trial = Trial()  # and on a GPU
+        self.trial = Trial()  # finds the path on a GPU
 
     def build_decoder(self) -> None:
         """Make W_dec: random unit rows, or what an archetypal dictionary computes."""
