@@ -152,7 +152,7 @@ def _trainer(
         enable_progress_bar=not quiet,
         enable_model_summary=False,
     )
-    built.fit_loop.epoch_loop.automatic_optimization = Straight(built)
+    built.fit_loop.epoch_loop = Straight(built, built.min_steps, built.max_steps)
     return built
 
 

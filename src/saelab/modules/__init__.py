@@ -10,6 +10,7 @@ from saelab.modules.pack import PackModule
 from saelab.modules.pack_files import PackCheckpointIO, PackCurves
 from saelab.modules.probe_data import ProbeData
 from saelab.modules.probe_module import ProbeModule
+from saelab.modules.progress import Progress
 from saelab.modules.resample import Resample
 from saelab.modules.sae import SAEModule
 from saelab.modules.straight import Straight
@@ -28,6 +29,7 @@ __all__ = [
     "PackModule",
     "ProbeData",
     "ProbeModule",
+    "Progress",
     "Resample",
     "SAEModule",
     "Straight",

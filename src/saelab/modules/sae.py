@@ -101,15 +101,16 @@ class SAEModule(StepLog):
             self.sae.init_from_(*rows)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
-        self.sae.anneal_(self.global_step / self.total_steps)
-        ablation = self.ablation if self.ablation is not None and self.ablation.on(self.global_step) else None
+        step, log_every = self.global_step, self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        self.sae.anneal_(step / self.total_steps)
+        ablation = self.ablation if self.ablation is not None and self.ablation.on(step) else None
         if ablation is not None:
             batch = ablation.batch_(self.sae, batch)
         s = self.sae.step(batch.x, batch.y if self.sae.transcoder else None)
         terms = self._warmed(self.sae.losses(s) if ablation is None else ablation.losses(self.sae, s, batch.row))
         loss = torch.stack(list(terms.values())).sum()
         self.taken = s
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # pyright: ignore[reportAttributeAccessIssue]
+        if (step + 1) % log_every == 0:
             self._log_batch(s.y, self.sae.likelihood.expected(s.y_hat), s.f, {"loss": loss, **terms})
         return loss
 

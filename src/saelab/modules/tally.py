@@ -26,7 +26,7 @@ class Tally(Metric):
 
     def update(self, y: Tensor, y_hat: Tensor, f: Tensor, centre: Tensor, where: Support | None = None) -> None:
         for name, value in metrics.sums(y, y_hat, f, centre, where)._asdict().items():
-            setattr(self, name, getattr(self, name) + value)
+            getattr(self, name).add_(value)
 
     def sums(self) -> metrics.Sums:
         return metrics.Sums(*(getattr(self, name) for name in metrics.Sums._fields))

@@ -133,9 +133,14 @@ class MemoryBatches(Batches):
         return self.store.tensor(self.split, self.target_site, dtype=self.store.dtype).to(self.device)
 
     def serve(self, epoch: int, first: int) -> Iterator[Acts]:
-        order = self.random(epoch).permutation(self.rows) if self.shuffle else np.arange(self.rows)
-        on_device = torch.from_numpy(order).to(self.device)
+        order = torch.from_numpy(self.random(epoch).permutation(self.rows)).to(self.device) if self.shuffle else None
         for batch in range(first, len(self)):
-            row = on_device[slice(*self.places(batch))].clone()
-            x = self.x.index_select(0, row).float()
-            yield Acts(x, x if self.y is self.x else self.y.index_select(0, row).float(), row)
+            low, high = self.places(batch)
+            if order is None:  # neighbours: no copy at all
+                row, x, y = torch.arange(low, high, device=self.device), self.x[low:high], self.y[low:high]
+            else:
+                row = order[low:high].clone()
+                x = self.x.index_select(0, row)
+                y = x if self.y is self.x else self.y.index_select(0, row)
+            x_float = x.float()
+            yield Acts(x_float, x_float if self.y is self.x else y.float(), row)
