@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
@@ -86,7 +88,7 @@ def test_any_sae_can_be_nested() -> None:
     class Nested(ReLU):
         prefixes = Prefixes(d_sae=24, levels=[4, 24], random=0, weights="mean")
 
-        def levels(self, f: Tensor, x: Tensor, where: Support | None) -> tuple[Tensor, ...]:
+        def levels(self, f: Tensor, x: Tensor, where: Support | None) -> Iterator[Tensor]:
             return self.prefixes.levels(self, f, x, where)
 
         def error(self, s: Step) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -17,7 +17,7 @@ from saelab.sae.init import START_ROWS, geometric_median, unit_rows, upper_quant
 from saelab.sae.likelihood import Kind, Likelihood
 from saelab.sae.networks import trunk
 from saelab.sae.norm import Normalizer
-from saelab.sae.path import MEASURE_EVERY, Trial, sparse_on_cpu
+from saelab.sae.path import MEASURE_EVERY, MEASURED_ROWS, Trial, sparse_on_cpu
 from saelab.sae.step import Decoder, Normalize, Step
 from saelab.sae.unit import normalise_, tangent_
 
@@ -216,14 +216,18 @@ class SAE(nn.Module):
             pre, f, where = self.latents_at(x)
         else:
             (pre, f), where = self.latents(x), None
-        levels = self.levels(f, x, where)
-        return Step(x, target, pre, f, levels[-1], where=where, levels=levels)
+        levels, errors = [], []
+        for y_hat in self.levels(f, x, where):
+            # at once, so that the backward pass takes one level after the other, and holds one gradient
+            errors.append(self.likelihood.error(y_hat, target))
+            levels.append(y_hat)
+        return Step(x, target, pre, f, levels[-1], where=where, levels=tuple(levels), errors=tuple(errors))
 
     def levels(
         self, f: Float[Tensor, ...], x: Float[Tensor, "b i"], where: Support | None
-    ) -> tuple[Float[Tensor, "b o"], ...]:
+    ) -> Iterator[Float[Tensor, "b o"]]:
         """The reconstruction; where the first latents must reconstruct alone, one per prefix, the last the whole."""
-        return (self.reconstruct(f, x, where),)
+        yield self.reconstruct(f, x, where)
 
     @property
     def sparse(self) -> bool:
@@ -284,7 +288,7 @@ class SAE(nn.Module):
 
     def error(self, s: Step) -> Float[Tensor, ""]:
         """The error of y_hat, mean over rows; what a variant that reconstructs on several levels overrides."""
-        return self.likelihood.error(s.y_hat, s.y)
+        return s.errors[-1] if s.errors else self.likelihood.error(s.y_hat, s.y)
 
     def revival(self, s: Step) -> dict[str, Tensor]:
         """The terms through which dead latents learn."""
@@ -335,7 +339,8 @@ class SAE(nn.Module):
             self.density.fill_(len(s.where) / (len(s.x) * self.d_sae))
         elif self.sparse and s.x.device.type == "cpu":
             if self.dense_steps % MEASURE_EVERY == 0:
-                self.density.fill_(len(self.support(s.pre)[0]) / s.pre.numel())
+                some = s.pre[:MEASURED_ROWS]
+                self.density.fill_(len(self.support(some)[0]) / some.numel())
             self.dense_steps += 1
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Unpack
 
 import torch
@@ -109,7 +109,7 @@ class LISTA(SAE):
 
     def levels(
         self, f: Float[Tensor, ...], x: Float[Tensor, "b i"], where: Support | None
-    ) -> tuple[Float[Tensor, "b o"], ...]:
+    ) -> Iterator[Float[Tensor, "b o"]]:
         return self.prefixes.levels(self, f, x, where)
 
     def error(self, s: Step) -> Float[Tensor, ""]:

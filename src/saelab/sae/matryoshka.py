@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Unpack
 
 from jaxtyping import Float
@@ -46,7 +46,7 @@ class Matryoshka(BatchTopK):
 
     def levels(
         self, f: Float[Tensor, ...], x: Float[Tensor, "b i"], where: Support | None
-    ) -> tuple[Float[Tensor, "b o"], ...]:
+    ) -> Iterator[Float[Tensor, "b o"]]:
         return self.prefixes.levels(self, f, x, where)
 
     def error(self, s: Step) -> Float[Tensor, ""]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SPARSE_BELOW, SPARSE_BELOW_HARD = 0.22, 0.09
 CHOSEN_BELOW, CHOSEN_BELOW_HARD = 0.11, 0.06
 SHORT_ROW, LARGE_DECODER = 256, 2**22  # entries
-MEASURE_EVERY = 50  # dense steps on a CPU, from one look at the density to the next
+MEASURE_EVERY, MEASURED_ROWS = 50, 256  # dense steps on a CPU from one look at the density to the next, at some rows
 FIRST_TRIAL, TRIALS_APART = 20, 20  # on a GPU: after 20 steps, 400, 8,000, ...
 ROUNDS = 5
 DIFFERENCE = 1e-2  # of the two paths' gradients, relative: what TF32 and a tie at a boundary make, and no fault does

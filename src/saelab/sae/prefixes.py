@@ -56,20 +56,18 @@ class Prefixes:
 
     def levels(
         self, sae: SAE, f: Float[Tensor, ...], x: Float[Tensor, "b i"], where: Support | None
-    ) -> tuple[Float[Tensor, "b o"], ...]:
+    ) -> Iterator[Float[Tensor, "b o"]]:
         """y_hat_1, ..., y_hat_L."""
         ends = self.widths()
         groups = [end - start for start, end in pairwise([0, *ends])]
         y_hat = sae.b_dec if sae.W_skip is None else sae.b_dec + x @ sae.W_skip
-        found: list[Tensor] = []
         for codes, W, part in split(f, sae.W_dec, groups, where):
             y_hat = torch.addmm(y_hat, codes, W) if part is None else y_hat + decode(codes, W, part)
-            found.append(y_hat)
-        return tuple(found)
+            yield y_hat
 
     def error(self, s: Step, likelihood: Likelihood) -> Float[Tensor, ""]:
         """The weighted sum over the levels."""
-        total = torch.stack([likelihood.error(y_hat, s.y) for y_hat in s.levels]).sum()
+        total = torch.stack(list(s.errors) or [likelihood.error(y_hat, s.y) for y_hat in s.levels]).sum()
         return total / len(s.levels) if self.weights == "mean" else total
 
 

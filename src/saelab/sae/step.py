@@ -42,6 +42,7 @@ class Step(NamedTuple):
     dense: Dense | None = None  # two-stream models only
     where: Support | None = None  # the sparse path only
     levels: tuple[Float[Tensor, "b o"], ...] = ()  # of nested models, one a prefix; the last is y_hat
+    errors: tuple[Float[Tensor, ""], ...] = ()  # of each of these, mean over rows
 
     def of(self, per_latent: Float[Tensor, " s"]) -> Float[Tensor, " _"]:
         """A number per latent, as it goes with `pre` and `f`."""
