@@ -12,7 +12,8 @@ count of what has fired. Inputs are random normal; weights hardly move (lr 1e-5)
 Freed memory is kept for all (`saelab.kernels.tune`). Products are what each library gets: ours has those that
 `saelab.kernels.tune` chooses, as in its programs; "as shipped" is ours without.
 
-`--memory` measures the peak memory that three steps take in a process of their own, above that of a small step (Linux);
+`--memory` measures the peak memory that three steps take in a process of their own, above that after three small ones
+(Linux), the median of three processes, as where freed memory is used again differs from one to the next;
 `--scaling` TopK over widths and batch sizes. Adds to `benchmarks/results/steps.json`; `step_figures.py` draws it.
 
 `--device cuda` does the same on a GPU, with sparsify's Triton kernels and sae-lens compiled among the peers; ours has
@@ -62,7 +63,8 @@ GOALS = {
 }
 K, RELU_L0, LEVELS, LR = 32, 100, (1 / 8, 1 / 4, 1 / 2, 1.0), 1e-5
 WIDTHS, BATCHES = (1024, 2048, 4096, 8192, 16384, 32768, 65536), (1024, 2048, 4096, 8192, 16384, 32768)
-SMALL = 64
+SMALL = (64, 1024, 256)  # with few enough codes for a sparse path
+MEMORY_ROUNDS = 3
 SCALED = (512, 4096, 4096)  # d, and what the other axis is held at
 SHIPPED = "saelab, products as shipped"
 Step = Callable[[Tensor], Any]
@@ -155,18 +157,18 @@ def measure(steps: Mapping[str, Step], x: Tensor, n: int, rounds: int) -> dict[s
 
 
 def peak_mb(library: str, variant: str, d: int, n: int, batch: int) -> float:
-    """Peak memory of a process of its own, above that after the imports."""
+    """Peak memory of a process of its own, above that after small steps; the median of several processes."""
     device = torch.get_default_device().type
     words = [sys.executable, __file__, "--device", device, "--one", library, variant, str(d), str(n), str(batch)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
+    told = [subprocess.run(words, capture_output=True, text=True, check=True).stdout for _ in range(MEMORY_ROUNDS)]
+    return statistics.median(float(text.splitlines()[-1]) for text in told)
 
 
 def one(library: str, variant: str, d: int, n: int, batch: int) -> None:
     """In the process of its own: three steps, and what they took."""
-    x, small, peers = inputs(d, batch), inputs(SMALL, SMALL), not library.startswith("saelab")
+    x, small, peers = inputs(d, batch), inputs(SMALL[0], SMALL[2]), not library.startswith("saelab")
     make = makers(variant, d, n, x, peers=peers)[library]
-    makers(variant, SMALL, SMALL, small, peers=peers)[library]()(small)  # imports what is imported at first use
+    some_steps(makers(variant, *SMALL[:2], small, peers=peers)[library](), small)  # what is loaded at first use
     if on_gpu():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

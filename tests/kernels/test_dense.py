@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from saelab import kernels
-from saelab.kernels import order
+from saelab.kernels import dense, order
+
+SELECTIONS = [torch.relu, lambda x: kernels.kept_top(x, 3), lambda x: kernels.kept_batch_top(x, 40)]
 
 
 def naive_top(pre: Tensor, k: int) -> list[list[float]]:
@@ -81,3 +83,41 @@ def test_the_gradient_lies_as_weights_stored_by_columns_do() -> None:
     W = torch.randn(12, 5).T.requires_grad_()
     kernels.encode_all(torch.randn(7, 5), W, torch.zeros(12), None).sum().backward()
     assert W.grad is not None and W.grad.stride() == W.stride() == (1, 5)
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("used", ["codes", "sums", "both"])
+@pytest.mark.parametrize(
+    "select", [torch.relu, lambda x: kernels.kept_top(x, 3), lambda x: kernels.kept_batch_top(x, 40)]
+)
+def test_encoding_and_keeping_at_once_is_one_after_the_other(
+    select: Callable[[Tensor], Tensor], used: str, centred: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dense, "CHUNK", 7)
+    g = torch.Generator().manual_seed(0)
+    sizes = [(16, 5), (5, 8), (8,), (5,)]
+    first, second = ([torch.randn(size, generator=g, dtype=torch.float64) for size in sizes] for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        b.copy_(a)
+        a.requires_grad_()
+        b.requires_grad_()
+    by_code, by_latent = torch.randn(16, 8, generator=g).double(), torch.randn(8, generator=g).double()
+    f, sums = kernels.encode_kept(*first[:3], first[3] if centred else None, select, summed=True)
+    x, W, b, centre = second
+    pre = (x - centre if centred else x) @ W + b
+    expected = pre * (select(pre.detach()) != 0)
+    torch.testing.assert_close(f, expected)
+    torch.testing.assert_close(sums, expected.sum(0))
+    for codes, totals in ((f, sums), (expected, expected.sum(0))):
+        loss = (codes * by_code).sum() if used != "sums" else 0
+        (loss + (totals * by_latent).sum() if used != "codes" else loss).backward()
+    for a, b in zip(first[: 4 if centred else 3], second, strict=False):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_sums_are_made_only_where_they_are_asked_for() -> None:
+    x, W, b = torch.randn(4, 3), torch.randn(3, 6, requires_grad=True), torch.zeros(6)
+    f, sums = kernels.encode_kept(x, W, b, None, torch.relu)
+    assert sums is None
+    f.sum().backward()
+    assert W.grad is not None

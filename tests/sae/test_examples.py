@@ -45,8 +45,9 @@ def test_relu_with_a_unit_decoder_counts_plain_codes() -> None:
 def test_topk_by_hand() -> None:
     sae = two_latents(TopK(d_in=2, d_sae=2, k=1, normalize="none", aux_k=0))
     # rows (4, 1) and (1, -1): pre = (2, 2 -> a tie kept once), (-1, -2 -> nothing is positive)
-    step = sae.step(torch.tensor([[5.0, 1.0], [1.0, -1.0]]))
-    assert step.pre.tolist() == [[3.0, 2.0], [-1.0, -2.0]]
+    x = torch.tensor([[5.0, 1.0], [1.0, -1.0]])
+    step = sae.step(x)
+    assert sae.preactivate(x).tolist() == [[3.0, 2.0], [-1.0, -2.0]]
     assert step.f.tolist() == [[3.0, 0.0], [0.0, 0.0]]
     # errors: (5, 1) - (4, 0) = (1, 1) and (1, -1) - (1, 0) = (0, -1)
     assert sae.losses(step)["recon"].item() == (2 + 1) / 2
@@ -91,7 +92,7 @@ def test_reanimation_raises_what_is_dead_and_only_that() -> None:
     x = torch.randn(64, 4)
     step = sae.step(x)
     term = sae.losses(step)["reanimate"]
-    assert term.item() == pytest.approx(-0.5 * step.pre[:, :3].mean(0).sum().item(), rel=1e-5)
+    assert term.item() == pytest.approx(-0.5 * sae.preactivate(step.x)[:, :3].mean(0).sum().item(), rel=1e-5)
     term.backward()
     assert sae.b_enc.grad is not None
     assert sae.b_enc.grad.tolist() == pytest.approx([-0.5] * 3 + [0.0] * 5)

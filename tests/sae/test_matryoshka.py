@@ -84,6 +84,12 @@ def test_auxk_learns_from_the_residual_of_the_whole() -> None:
     torch.testing.assert_close(many.losses(many.step(x))["aux"], one.losses(one.step(x))["aux"])
 
 
+def test_the_backward_pass_takes_one_level_after_the_other() -> None:
+    s = Matryoshka(d_in=8, d_sae=24, k=5, levels=[2, 5, 24]).step(torch.randn(50, 8))
+    order = [t.grad_fn._sequence_nr() for pair in zip(s.levels, s.errors, strict=True) for t in pair]  # type: ignore[union-attr]
+    assert len(order) == 6 and order == sorted(order)
+
+
 def test_any_sae_can_be_nested() -> None:
     class Nested(ReLU):
         prefixes = Prefixes(d_sae=24, levels=[4, 24], random=0, weights="mean")

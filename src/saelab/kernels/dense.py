@@ -1,4 +1,5 @@
-"""The encoder's dense product, with a backward pass that makes no more than it must."""
+"""The encoder's dense product, alone and with the selection of codes, and backward passes that make no more than they
+must."""
 
 from __future__ import annotations
 
@@ -8,6 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import Function
+
+from saelab.kernels.keep import Select
+
+CHUNK = 1024  # rows whose pre-activations' gradient is in memory at a time
 
 
 def encode_all(
@@ -19,6 +24,23 @@ def encode_all(
     follows from that of b, without another product.
     """
     return _EncodeAll.apply(x, W, b, centre)  # type: ignore[no-any-return]
+
+
+def encode_kept(
+    x: Float[Tensor, "b d"],
+    W: Float[Tensor, "d s"],
+    b: Float[Tensor, " s"],
+    centre: Float[Tensor, " d"] | None,
+    select: Select,
+    *,
+    summed: bool = False,
+) -> tuple[Float[Tensor, "b s"], Float[Tensor, " s"] | None]:
+    """keep((x − centre) W + b, select), and with `summed` each latent's sum over the rows.
+
+    No pre-activation is kept, and their gradient is made for some rows at a time. That of the sums, which is the same
+    in all rows, is added there: a sum of its own would make a matrix of it.
+    """
+    return _EncodeKept.apply(x, W, b, centre, select, summed)  # type: ignore[no-any-return]
 
 
 class _EncodeAll(Function):
@@ -37,3 +59,31 @@ class _EncodeAll(Function):
         to_b = g.sum(0)
         to_centre = -(W @ to_b.to(W.dtype)) if needs_centre else None
         return to_x, to_W, to_b.to(W.dtype), to_centre
+
+
+class _EncodeKept(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, W: Tensor, b: Tensor, centre: Tensor | None, select: Select, summed: bool) -> Any:  # type: ignore[override]
+        f = select(torch.addmm(b, x if centre is None else x - centre, W))
+        ctx.save_for_backward(x, W, centre, f)
+        ctx.set_materialize_grads(False)
+        return f, f.sum(0) if summed else None
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None, g_sum: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, W, centre, f = ctx.saved_tensors
+        needs_x, needs_W, _, needs_centre = ctx.needs_input_grad[:4]
+        to_x = torch.empty_like(x) if needs_x else None
+        to_W, to_b = torch.zeros_like(W.T), torch.zeros_like(W[0])
+        for rows in (slice(low, low + CHUNK) for low in range(0, len(x), CHUNK)):
+            part = torch.zeros_like(f[rows]) if g is None else g[rows]
+            part = part if g_sum is None else part + g_sum
+            part = torch.ops.aten.threshold_backward(part, f[rows], 0)
+            to_b += part.sum(0)
+            if needs_W:
+                inputs = x[rows] if centre is None else x[rows] - centre
+                to_W += (part.T @ inputs.to(part.dtype)).to(W.dtype)
+            if to_x is not None:
+                to_x[rows] = part @ W.to(part.dtype).T
+        to_centre = -(W @ to_b) if needs_centre else None
+        return to_x, to_W.T if needs_W else None, to_b, to_centre, None, None

@@ -13,24 +13,30 @@ from torch.nn.functional import threshold
 
 from saelab.kernels.order import kth_largest_of_batch, kth_largest_of_rows, on_cpu
 
+Select = Callable[[Tensor], Tensor]
 HEAP = 64  # times k: from there on PyTorch's topk runs over a row with a heap, and has few entries to write
+
+
+def keep(pre: Float[Tensor, "b s"], select: Select) -> Float[Tensor, "b s"]:
+    """What `select` makes of pre-activations: some of the positive ones, and zeros; they alone have a gradient."""
+    return _Keep.apply(pre, select)  # type: ignore[no-any-return]
 
 
 def keep_top(pre: Float[Tensor, "b s"], k: int) -> Float[Tensor, "b s"]:
     """Each row's k largest entries, and of those the positive ones; of equal entries no more than fit."""
-    return _Keep.apply(pre, lambda x: _top(x, k))  # type: ignore[no-any-return]
+    return keep(pre, lambda x: kept_top(x, k))
 
 
 def keep_batch_top(pre: Float[Tensor, "b s"], count: int) -> Float[Tensor, "b s"]:
     """The `count` largest entries of the matrix, and of those the positive ones; of equal entries no more than fit."""
-    return _Keep.apply(pre, lambda x: _batch_top(x, count))  # type: ignore[no-any-return]
+    return keep(pre, lambda x: kept_batch_top(x, count))
 
 
 class _Keep(Function):
     """Positive codes that are the pre-activations themselves: the gradient passes where a code is."""
 
     @staticmethod
-    def forward(ctx: Any, pre: Tensor, select: Callable[[Tensor], Tensor]) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, pre: Tensor, select: Select) -> Tensor:  # type: ignore[override]
         f = select(pre)
         ctx.save_for_backward(f)
         return f
@@ -41,7 +47,8 @@ class _Keep(Function):
         return torch.ops.aten.threshold_backward(grad, f, 0), None
 
 
-def _top(pre: Tensor, k: int) -> Tensor:
+def kept_top(pre: Float[Tensor, "b s"], k: int) -> Float[Tensor, "b s"]:
+    """`keep_top` without a gradient."""
     if on_cpu(pre) and k < pre.shape[1] < HEAP * k:
         below = kth_largest_of_rows(pre, k).nextafter(torch.tensor(-torch.inf, dtype=pre.dtype))
         kept = (pre - below).relu_().sign_()  # arithmetic, since a comparison takes several times as long
@@ -51,7 +58,8 @@ def _top(pre: Tensor, k: int) -> Tensor:
     return torch.zeros_like(pre).scatter(-1, which, values.relu())
 
 
-def _batch_top(pre: Tensor, count: int) -> Tensor:
+def kept_batch_top(pre: Float[Tensor, "b s"], count: int) -> Float[Tensor, "b s"]:
+    """`keep_batch_top` without a gradient."""
     flat = pre.reshape(-1)
     if count >= len(flat):
         return pre.relu()

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from saelab.kernels import Support, decode, encode, encode_all, products_at
+from saelab.kernels import Support, decode, encode, encode_all, encode_kept, keep, products_at
 from saelab.sae.archetypal import Archetypes, matched_encoder
 from saelab.sae.auxk import auxk_loss
 from saelab.sae.ghost import ghost_loss
@@ -68,6 +68,7 @@ class SAE(nn.Module):
     controller: tuple[str, ...] = ()  # buffers and parameters that stay float32 whatever the model's dtype
     signed: bool = False  # whether codes are of either sign, so that AuxK's are too
     no_layers: str = ""  # why a variant takes no layers before its encoder
+    summed: bool = False  # whether the loss prices the sum of each latent's codes
     dense_codes: bool = False  # whether codes are a dense stream's: all of them are used, and none is a concept
     idle: Tensor
     density: Tensor
@@ -168,6 +169,13 @@ class SAE(nn.Module):
 
     def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
         """Codes from pre-activations."""
+        return keep(pre, self.kept)
+
+    def kept(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
+        """The pre-activations that are codes, all of them positive, and zeros; without a gradient.
+
+        A variant overrides this where its gradient passes just where a code is, and `activate` where it does not.
+        """
         raise NotImplementedError
 
     def latents(self, x: Float[Tensor, "b i"]) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
@@ -212,16 +220,20 @@ class SAE(nn.Module):
 
     def step_on(self, x: Float[Tensor, "b i"], target: Float[Tensor, "b o"], *, sparse: bool) -> Step:
         """A step of normalised rows on one path."""
+        where = sums = None
         if sparse:
             pre, f, where = self.latents_at(x)
+        elif self.sparse and type(self).kept is not SAE.kept:
+            f, sums = encode_kept(x, self.W_enc, self.b_enc, self.origin, self.kept, summed=self.summed)
+            pre = f
         else:
-            (pre, f), where = self.latents(x), None
+            pre, f = self.latents(x)
         levels, errors = [], []
         for y_hat in self.levels(f, x, where):
             # at once, so that the backward pass takes one level after the other, and holds one gradient
             errors.append(self.likelihood.error(y_hat, target))
             levels.append(y_hat)
-        return Step(x, target, pre, f, levels[-1], where=where, levels=tuple(levels), errors=tuple(errors))
+        return Step(x, target, pre, f, levels[-1], where=where, levels=tuple(levels), errors=tuple(errors), sums=sums)
 
     def levels(
         self, f: Float[Tensor, ...], x: Float[Tensor, "b i"], where: Support | None
@@ -272,8 +284,8 @@ class SAE(nn.Module):
         return torch.addmm(self.b_enc.bfloat16(), rows.bfloat16(), self.W_enc.bfloat16())
 
     def pre_of(self, s: Step, latents: Int[Tensor, " n"]) -> Float[Tensor, "b n"]:
-        """The pre-activations of some latents; computed for these alone where the step has kept but a few."""
-        if s.where is None:
+        """The pre-activations of some latents; computed for these alone, unless the encoder is a variant's own."""
+        if not self.sparse:
             return s.pre[:, latents]
         return encode_all(s.x, self.W_enc[:, latents], self.b_enc[latents], self.origin)
 
@@ -339,9 +351,13 @@ class SAE(nn.Module):
             self.density.fill_(len(s.where) / (len(s.x) * self.d_sae))
         elif self.sparse and s.x.device.type == "cpu":
             if self.dense_steps % MEASURE_EVERY == 0:
-                some = s.pre[:MEASURED_ROWS]
-                self.density.fill_(len(self.support(some)[0]) / some.numel())
+                self.density.fill_(self._share(s.pre))
             self.dense_steps += 1
+
+    def _share(self, pre: Float[Tensor, "b s"]) -> float:
+        """Which share of the places are kept, in some rows."""
+        some = pre[:MEASURED_ROWS]
+        return len(self.support(some)[0]) / some.numel()
 
     @torch.no_grad()
     def project_(self) -> None:
@@ -376,6 +392,8 @@ class SAE(nn.Module):
         if self.start_l0:
             pre = self.preactivate(x[:START_ROWS])
             self.start_(upper_quantile(pre, self.start_l0 / self.d_sae))
+        if self.sparse and x.device.type == "cpu":
+            self.density.fill_(self._share(self.preactivate(x[:MEASURED_ROWS])))
 
     def center_(self, y: Float[Tensor, "n o"]) -> None:
         """Start the decoder bias at the centre of normalised targets, or at its logit."""

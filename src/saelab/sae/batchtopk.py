@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saelab.kernels import Support, above, batch_top, keep_batch_top
+from saelab.kernels import Support, above, batch_top, kept_batch_top
 from saelab.sae.base import SAE
 from saelab.sae.init import START_ROWS
 from saelab.sae.step import Common, Step
@@ -59,8 +59,8 @@ class BatchTopK(SAE):
         self.register_buffer("threshold", torch.zeros(()))
         self.register_buffer("drift", torch.zeros(()))  # of the threshold, per batch
 
-    def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
-        return keep_batch_top(pre, int(self.k * len(pre))) if self.training else pre * (pre > self.threshold)
+    def kept(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
+        return kept_batch_top(pre, int(self.k * len(pre))) if self.training else pre * (pre > self.threshold)
 
     def support(self, pre: Float[Tensor, "b s"]) -> tuple[Support, Float[Tensor, " n"]]:
         return batch_top(pre, min(int(self.k * len(pre)), pre.numel())) if self.training else above(pre, self.threshold)
@@ -75,7 +75,7 @@ class BatchTopK(SAE):
     def init_from_(self, x: Float[Tensor, "n i"], y: Float[Tensor, "n o"] | None = None) -> None:
         super().init_from_(x, y)
         pre = self.preactivate(self.norm(x[:START_ROWS]))
-        self.threshold.copy_(lowest(keep_batch_top(pre, int(self.k * len(pre)))))
+        self.threshold.copy_(lowest(kept_batch_top(pre, int(self.k * len(pre)))))
         self.drift.zero_()
 
     @torch.no_grad()

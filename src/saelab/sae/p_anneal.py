@@ -48,6 +48,7 @@ class PAnneal(ReLU):
         **common: Unpack[Common],
     ) -> None:
         super().__init__(l1=l1, p=p_start, **common)
+        self.summed = False  # another p than 1 prices each code
         if not 0 < p_end < p_start:
             raise ValueError(f"p_end={p_end} must be above 0 and below p_start={p_start}.")
         if not 0 <= anneal_start < anneal_end <= 1:

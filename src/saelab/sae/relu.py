@@ -41,9 +41,9 @@ class ReLU(SAE):
             raise ValueError(f"l1={l1} must not be negative.")
         if not 0 < p <= 1:
             raise ValueError(f"p={p} must be above 0 and at most 1, which is L1.")
-        self.l1, self.p = l1, p
+        self.l1, self.p, self.summed = l1, p, p == 1
 
-    def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
+    def kept(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
         return pre.relu()
 
     def support(self, pre: Float[Tensor, "b s"]) -> tuple[Support, Float[Tensor, " n"]]:

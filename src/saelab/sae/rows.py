@@ -23,6 +23,7 @@ def rows_of(s: Step, chosen: Bool[Tensor, " b"]) -> Step:
         dense=None if s.dense is None else Dense(*(None if t is None else t[chosen] for t in s.dense)),  # type: ignore[arg-type]
         levels=levels,
         errors=(),
+        sums=None,
     )
     if s.where is None:
         return part._replace(pre=s.pre[chosen], f=s.f[chosen])

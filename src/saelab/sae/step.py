@@ -36,13 +36,14 @@ class Step(NamedTuple):
 
     x: Float[Tensor, "b i"]  # input
     y: Float[Tensor, "b o"]  # target: x itself, or another site (transcoder)
-    pre: Float[Tensor, "b s"] | Float[Tensor, " n"]  # pre-activations
+    pre: Float[Tensor, "b s"] | Float[Tensor, " n"]  # pre-activations; where none but the codes' are kept, the codes
     f: Float[Tensor, "b s"] | Float[Tensor, " n"]  # codes
     y_hat: Float[Tensor, "b o"]  # reconstruction of y
     dense: Dense | None = None  # two-stream models only
     where: Support | None = None  # the sparse path only
     levels: tuple[Float[Tensor, "b o"], ...] = ()  # of nested models, one a prefix; the last is y_hat
     errors: tuple[Float[Tensor, ""], ...] = ()  # of each of these, mean over rows
+    sums: Float[Tensor, " s"] | None = None  # of f over rows, where they are at hand
 
     def of(self, per_latent: Float[Tensor, " s"]) -> Float[Tensor, " _"]:
         """A number per latent, as it goes with `pre` and `f`."""
@@ -56,7 +57,10 @@ class Step(NamedTuple):
         """Σ_i codes_i weight_i, mean over rows; sums over rows first, so that no product of all places is made."""
         if weight is None:
             return self.total(codes)
-        each = codes.sum(0) if self.where is None else self.where.sum_by_latent(codes)
+        if self.where is not None:
+            each = self.where.sum_by_latent(codes)
+        else:
+            each = self.sums if self.sums is not None and codes is self.f else codes.sum(0)
         return self.total(each * weight)
 
     def times(self, codes: Float[Tensor, ...], W_dec: Float[Tensor, "s o"]) -> Float[Tensor, "b o"]:

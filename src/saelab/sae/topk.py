@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saelab.kernels import Support, keep_top, top
+from saelab.kernels import Support, keep_top, kept_top, top
 from saelab.sae.base import SAE
 from saelab.sae.step import Common, Step
 
@@ -60,8 +60,8 @@ class TopK(SAE):
         """k, or where annealing stands."""
         return self.k_now if self.training else self.k
 
-    def activate(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
-        return keep_top(pre, self.k_used)
+    def kept(self, pre: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
+        return kept_top(pre, self.k_used)
 
     @property
     def sparse(self) -> bool:
