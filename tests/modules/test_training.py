@@ -200,3 +200,25 @@ def test_a_perfect_network_scores_one(tmp_path: Path) -> None:
     found = scores(logits, digit, tag, tmp_path)
     for name in ("acc", "f1", "map", "acc_digit", "acc_tag"):
         assert found[f"test/{name}"] == pytest.approx(1.0, abs=1e-5), name
+
+
+def test_a_row_that_grows_is_written_again_alone(tmp_path: Path) -> None:
+    curves = CurvesLogger(path=tmp_path / "metrics.csv")
+    curves.log_metrics({"a": 1.0, "b": 2.0}, step=1)
+    curves.save()
+    file = curves.path.stat().st_ino
+    for step in (2, 3):
+        curves.log_metrics({"a": float(step)}, step=step)
+        curves.save()
+        curves.log_metrics({"b": 0.5}, step=step)
+        curves.save()
+    assert curves.path.read_text().splitlines() == ["step,epoch,a,b", "1,,1.0,2.0", "2,,2.0,0.5", "3,,3.0,0.5"]
+    assert curves.path.stat().st_ino == file
+    curves.log_metrics({"c": 7.0}, step=3)  # a new column: all of it
+    curves.save()
+    assert curves.path.read_text().splitlines()[-1] == "3,,3.0,0.5,7.0"
+    again = CurvesLogger(path=curves.path)
+    again.continue_from(3)
+    again.save()
+    again.log_metrics({"a": 9.0}, step=3)
+    assert curves.path.read_text().splitlines()[2:] == ["2,,2.0,0.5,", "3,,9.0,,"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class CurvesLogger(Logger):
         self.rows: list[dict[str, Any]] = []
         self.written = 0  # rows that are in the file as they are here
         self.header: list[str] = []  # the columns of the file
+        self.tail = 0  # where the file's last row begins
         if rows := known(path):
             self.rows = [{k: v for k, v in row.items() if v} for row in rows if row["step"]]
             self.columns = list(rows[0])
@@ -62,20 +64,26 @@ class CurvesLogger(Logger):
                 self._append()
 
     def _append(self) -> None:
+        self.tail = self.path.stat().st_size
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns, restval="").writerow(self.rows[-1])
         self.written = len(self.rows)
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the file anew if it is not what it should be; Lightning calls this at every log step."""
-        if self.written == len(self.rows) and self.header == self.columns:
+        """Write what is not in the file as it should be, at most the last row or all; called at every log step."""
+        if self.header == self.columns and self.written >= len(self.rows) - 1:
+            if self.written < len(self.rows):
+                os.truncate(self.path, self.tail)
+                self._append()
             return
         partial = self.path.with_suffix(".tmp")
         with partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.columns, restval="")
             writer.writeheader()
-            writer.writerows(self.rows)
+            writer.writerows(self.rows[:-1])
+            self.tail = file.tell()
+            writer.writerows(self.rows[-1:])
         partial.replace(self.path)
         self.written, self.header = len(self.rows), list(self.columns)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 OF_A_STEP = ("training_step", "on_train_batch_end")  # hooks, of the module and of callbacks
 OF_A_SPLIT = "on_validation_epoch_end"
+OF_EVERY_STEP = ("_current_fx_name", "began", "taken")  # attributes
 
 
 class StepLog(L.LightningModule):
@@ -30,8 +31,8 @@ class StepLog(L.LightningModule):
         self.began = 0  # the step that this batch belongs to
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """As in any module; but Lightning notes the hook it is in forty times a step, which is no parameter."""
-        if name == "_current_fx_name":
+        """As in any module; but what changes in every step is no parameter, and need not be asked whether it is."""
+        if name in OF_EVERY_STEP:
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
