@@ -73,7 +73,16 @@ def fitted(
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"gradient_clip_algorithm": "value"}, {"val_check_interval": 3}, {"max_steps": 10}]
+    "options",
+    [
+        {},
+        {"gradient_clip_algorithm": "value"},
+        {"val_check_interval": 3},
+        {"val_check_interval": 10, "check_val_every_n_epoch": None},
+        {"check_val_every_n_epoch": 2},
+        {"limit_val_batches": 0},
+        {"max_steps": 10},
+    ],
 )
 def test_weights_checkpoints_and_curves_are_lightnings(options: dict[str, Any], tmp_path: Path) -> None:
     fit, checkpoint, curves = fitted(tmp_path / "straight", straight=True, **options)

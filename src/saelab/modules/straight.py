@@ -48,6 +48,7 @@ class Straight(_TrainingEpochLoop):
 
     can_be_plain = False
     plain = False  # this batch
+    validates_within = True  # an epoch, not only after it
     starting: tuple[Any, ...] = ()  # callbacks that look at a batch before its step
     ending: tuple[Any, ...] = ()  # and after it
 
@@ -56,6 +57,8 @@ class Straight(_TrainingEpochLoop):
         trainer: Any = self.trainer
         if self.batch_idx < 0 or self.restarting:
             self.can_be_plain = is_plain(trainer)
+            by_epoch = trainer.check_val_every_n_epoch is not None
+            self.validates_within = not by_epoch or trainer.val_check_batch != trainer.num_training_batches
             self.starting = having("on_train_batch_start", trainer.callbacks)
             self.ending = having("on_train_batch_end", trainer.callbacks)
         self.plain = self.can_be_plain and not self.restarting
@@ -97,6 +100,14 @@ class Straight(_TrainingEpochLoop):
         self.batch_progress.increment_completed()
         if self._results:
             trainer._logger_connector.update_train_step_metrics()
+
+    def on_advance_end(self, data_fetcher: Any) -> None:
+        """What Lightning does between two batches, unless there is nothing to decide."""
+        stop = self.trainer.should_stop or self.trainer.received_sigterm
+        if not self.plain or self.validates_within or self.batch_progress.is_last_batch or stop:
+            super().on_advance_end(data_fetcher)
+        else:
+            self._batches_that_stepped += 1
 
     def update_lr_schedulers(self, interval: str, update_plateau_schedulers: bool) -> None:
         """Nothing where `advance` has done it; Lightning asks again after every batch."""
