@@ -23,6 +23,7 @@ then tried both of its paths (`saelab.sae.path`). Memory is the device's. Adds t
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import itertools
 import json
@@ -175,6 +176,8 @@ def one(library: str, variant: str, d: int, n: int, batch: int) -> None:
         some_steps(make(), x)
         print((torch.cuda.max_memory_allocated() - before) / 2**20)
         return
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what the small steps have freed
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     before = memory_mb("VmRSS")
     some_steps(make(), x)

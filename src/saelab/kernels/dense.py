@@ -76,9 +76,7 @@ class _EncodeKept(Function):
         to_x = torch.empty_like(x) if needs_x else None
         to_W, to_b = torch.zeros_like(W.T), torch.zeros_like(W[0])
         for rows in (slice(low, low + CHUNK) for low in range(0, len(x), CHUNK)):
-            part = torch.zeros_like(f[rows]) if g is None else g[rows]
-            part = part if g_sum is None else part + g_sum
-            part = torch.ops.aten.threshold_backward(part, f[rows], 0)
+            part = _where_codes_are(None if g is None else g[rows], g_sum, f[rows])
             to_b += part.sum(0)
             if needs_W:
                 inputs = x[rows] if centre is None else x[rows] - centre
@@ -87,3 +85,12 @@ class _EncodeKept(Function):
                 to_x[rows] = part @ W.to(part.dtype).T
         to_centre = -(W @ to_b) if needs_centre else None
         return to_x, to_W.T if needs_W else None, to_b, to_centre, None, None
+
+
+def _where_codes_are(g: Tensor | None, g_sum: Tensor | None, f: Tensor) -> Tensor:
+    """The gradient of pre-activations from that of codes, and from that of their sums, which is one row."""
+    if g is not None and g_sum is None:
+        return torch.ops.aten.threshold_backward(g, f, 0)
+    assert g_sum is not None
+    part = g_sum.expand_as(f).clone() if g is None else g + g_sum
+    return torch.ops.aten.threshold_backward.grad_input(part, f, 0, grad_input=part)
