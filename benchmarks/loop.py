@@ -37,6 +37,7 @@ from saelab.commands import build  # noqa: E402
 from saelab.commands.feed import feed, store_data  # noqa: E402
 from saelab.config.compose import compose, set_log_dir  # noqa: E402
 from saelab.kernels import tune  # noqa: E402
+from saelab.modules import Adam  # noqa: E402
 from saelab.run import Run  # noqa: E402
 from saelab.sae import SAE  # noqa: E402
 
@@ -51,7 +52,7 @@ VARIANTS = ("topk", "relu")
 def bare(sae: SAE, x: Tensor, batch: int, steps: int) -> list[float]:
     """Seconds of each step, the first two apart."""
     sae = copy.deepcopy(sae).train()
-    optimizer = torch.optim.Adam(sae.parameters(), lr=1e-5, fused=True)
+    optimizer = Adam(sae.parameters(), lr=1e-5, fused=True)
     took = []
     for i in range(steps + 2):
         rows = x[i * batch % (len(x) - batch) :][:batch]

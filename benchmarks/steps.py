@@ -47,6 +47,7 @@ from torch import Tensor  # noqa: E402
 
 from saelab import sae  # noqa: E402
 from saelab.kernels.process import choose_products, keep_freed_memory  # noqa: E402
+from saelab.modules import Adam  # noqa: E402
 from saelab.sae.path import FIRST_TRIAL, now  # noqa: E402
 
 SIZES = {
@@ -84,7 +85,7 @@ def ours(variant: str, d: int, n: int, x: Tensor) -> Step:
     }
     model = built[variant]().train()
     model.init_from_(x)
-    optimizer = torch.optim.Adam(model.parameters(), lr=LR, fused=True)
+    optimizer = Adam(model.parameters(), lr=LR, fused=True)
 
     def step(x: Tensor) -> None:
         s = model.step(x)

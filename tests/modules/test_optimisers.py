@@ -11,10 +11,12 @@ import pytest
 import schedulefree
 import torch
 from test_training import Data, module, trainer
+from torch.profiler import profile
 
-from saelab.modules import MuonAdam
+from saelab.modules import Adam, MuonAdam
 
 FACTORIES = {
+    "adam": partial(Adam, lr=1e-2, fused=True),
     "adamw": partial(torch.optim.AdamW, lr=1e-2),
     "muon": partial(MuonAdam, lr=1e-2),
     "schedule_free": partial(schedulefree.AdamWScheduleFree, lr=1e-2),
@@ -91,3 +93,28 @@ def test_schedule_free_ends_with_the_averaged_weights(tmp_path: Path) -> None:
     fit = trainer(tmp_path, max_epochs=2)
     fit.fit(sae, datamodule=Data())
     assert not fit.optimizers[0].param_groups[0]["train_mode"]
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_adam_is_torchs_and_copies_no_matrix(fused: bool) -> None:
+    start = torch.randn(64, 48)
+    ends = []
+    for kind in (Adam, torch.optim.Adam):
+        torch.manual_seed(0)
+        matrices = [
+            torch.nn.Parameter(start.clone()),
+            torch.nn.Parameter(start.T.contiguous().T),
+            torch.nn.Parameter(start[0].clone()),
+        ]
+        optimizer = kind(matrices, lr=1e-2, weight_decay=0.1, amsgrad=True, fused=fused)
+        for _ in range(5):
+            for p in matrices:
+                p.grad = torch.empty_like(p).copy_(torch.randn(p.shape))
+            with profile() as seen:
+                optimizer.step()
+        ends.append(([p.detach() for p in matrices], optimizer.state_dict()["state"], [e.name for e in seen.events()]))
+    (ours, state, called), (torchs, states, _) = ends
+    assert all(torch.equal(a, b) and a.stride() == b.stride() for a, b in zip(ours, torchs, strict=True))
+    for p, q in zip(state.values(), states.values(), strict=True):
+        assert all(torch.equal(p[key], q[key]) and p[key].stride() == q[key].stride() for key in q)
+    assert "aten::clone" not in called

@@ -1,6 +1,7 @@
 """The LightningModules: base networks, SAEs, packs of SAEs, probes; and what their training logs."""
 
 from saelab.modules.ablation import Ablation
+from saelab.modules.adam import Adam
 from saelab.modules.checkpoint import AtomicCheckpointIO
 from saelab.modules.classifier import ClassifierModule
 from saelab.modules.concepts import ConceptDynamics
@@ -19,6 +20,7 @@ from saelab.modules.unprofiled import Unprofiled
 
 __all__ = [
     "Ablation",
+    "Adam",
     "AtomicCheckpointIO",
     "ClassifierModule",
     "ConceptDynamics",
