@@ -12,7 +12,7 @@ from torch.autograd import Function
 
 from saelab.kernels.keep import Select
 
-CHUNK = 1024  # rows whose pre-activations' gradient is in memory at a time
+CHUNK = 512  # rows whose pre-activations' gradient is in memory at a time
 
 
 def encode_all(
