@@ -39,22 +39,24 @@ def test_keep_top_by_hand() -> None:
 
 def test_of_equal_entries_no_more_are_kept_than_fit() -> None:
     assert (kernels.keep_top(torch.ones(4, 10), 3) != 0).sum(1).tolist() == [3] * 4
-    assert (kernels.keep_batch_top(torch.ones(4, 10), 13) != 0).sum() == 13
-    assert not kernels.keep_batch_top(-torch.ones(4, 10), 13).any()
-    assert not kernels.keep_batch_top(torch.ones(4, 10), 0).any()
+    assert (kernels.kept_batch_top(torch.ones(4, 10), 13) != 0).sum() == 13
+    assert not kernels.kept_batch_top(-torch.ones(4, 10), 13).any()
+    assert not kernels.kept_batch_top(torch.ones(4, 10), 0).any()
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 150, 300, 599, 600, 900])
-def test_keep_batch_top_is_sorting(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_batch_top_is_sorting(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pre = torch.randn(30, 20, generator=torch.Generator().manual_seed(count))
     largest = pre.flatten().sort(descending=True).values[:count]
     expected = torch.where(torch.isin(pre, largest[largest > 0]), pre, 0)
-    assert torch.equal(kernels.keep_batch_top(pre, count), expected)
+    assert torch.equal(kernels.kept_batch_top(pre, count), expected)
     monkeypatch.setattr(order, "WHOLE", 10)  # so many entries that only those above a level are looked at
-    assert torch.equal(kernels.keep_batch_top(pre, count), expected)
+    assert torch.equal(kernels.kept_batch_top(pre, count), expected)
 
 
-@pytest.mark.parametrize("keep", [lambda x: kernels.keep_top(x, 3), lambda x: kernels.keep_batch_top(x, 17)])
+@pytest.mark.parametrize(
+    "keep", [lambda x: kernels.keep_top(x, 3), lambda x: kernels.keep(x, lambda y: kernels.kept_batch_top(y, 17))]
+)
 def test_the_gradient_passes_where_a_code_is(keep: Callable[[Tensor], Tensor]) -> None:
     pre, weight = torch.randn(6, 8, requires_grad=True), torch.randn(6, 8)
     f = keep(pre)
@@ -87,9 +89,7 @@ def test_the_gradient_lies_as_weights_stored_by_columns_do() -> None:
 
 @pytest.mark.parametrize("centred", [True, False])
 @pytest.mark.parametrize("used", ["codes", "sums", "both"])
-@pytest.mark.parametrize(
-    "select", [torch.relu, lambda x: kernels.kept_top(x, 3), lambda x: kernels.kept_batch_top(x, 40)]
-)
+@pytest.mark.parametrize("select", SELECTIONS)
 def test_encoding_and_keeping_at_once_is_one_after_the_other(
     select: Callable[[Tensor], Tensor], used: str, centred: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

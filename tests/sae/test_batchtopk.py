@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from variants import train
 
-from saelab.kernels import keep_batch_top
+from saelab.kernels import keep, kept_batch_top
 from saelab.sae import BatchTopK, Step
 from saelab.sae.batchtopk import MEMORY, lowest
 
 
 def batch_topk(pre: Tensor, k: float) -> Tensor:
-    return keep_batch_top(pre, int(k * len(pre)))
+    return keep(pre, lambda x: kept_batch_top(x, int(k * len(x))))
 
 
 def test_selection_by_hand() -> None:

@@ -1,7 +1,7 @@
 """The sparse path: selecting codes, and products that never touch a zero. Equal to the dense path, and tested so."""
 
 from saelab.kernels.dense import encode_all, encode_kept
-from saelab.kernels.keep import keep, keep_batch_top, keep_top, kept_batch_top, kept_top
+from saelab.kernels.keep import keep, keep_top, kept_batch_top, kept_top
 from saelab.kernels.process import products_chosen, tune
 from saelab.kernels.products import decode, encode, products_at, times, transposed_times
 from saelab.kernels.select import above, batch_top, top
@@ -16,7 +16,6 @@ __all__ = [
     "encode_all",
     "encode_kept",
     "keep",
-    "keep_batch_top",
     "keep_top",
     "kept_batch_top",
     "kept_top",

@@ -27,11 +27,6 @@ def keep_top(pre: Float[Tensor, "b s"], k: int) -> Float[Tensor, "b s"]:
     return keep(pre, lambda x: kept_top(x, k))
 
 
-def keep_batch_top(pre: Float[Tensor, "b s"], count: int) -> Float[Tensor, "b s"]:
-    """The `count` largest entries of the matrix, and of those the positive ones; of equal entries no more than fit."""
-    return keep(pre, lambda x: kept_batch_top(x, count))
-
-
 class _Keep(Function):
     """Positive codes that are the pre-activations themselves: the gradient passes where a code is."""
 
@@ -48,7 +43,7 @@ class _Keep(Function):
 
 
 def kept_top(pre: Float[Tensor, "b s"], k: int) -> Float[Tensor, "b s"]:
-    """`keep_top` without a gradient."""
+    """What `keep_top` keeps, without a gradient."""
     if on_cpu(pre) and k < pre.shape[1] < HEAP * k:
         below = kth_largest_of_rows(pre, k).nextafter(torch.tensor(-torch.inf, dtype=pre.dtype))
         kept = (pre - below).relu_().sign_()  # arithmetic, since a comparison takes several times as long
@@ -59,7 +54,7 @@ def kept_top(pre: Float[Tensor, "b s"], k: int) -> Float[Tensor, "b s"]:
 
 
 def kept_batch_top(pre: Float[Tensor, "b s"], count: int) -> Float[Tensor, "b s"]:
-    """`keep_batch_top` without a gradient."""
+    """The `count` largest entries of the matrix, and of those the positive ones; of equal entries no more than fit."""
     flat = pre.reshape(-1)
     if count >= len(flat):
         return pre.relu()

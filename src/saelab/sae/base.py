@@ -223,7 +223,7 @@ class SAE(nn.Module):
         where = sums = None
         if sparse:
             pre, f, where = self.latents_at(x)
-        elif self.sparse and type(self).kept is not SAE.kept:
+        elif self.sparse and type(self).activate is SAE.activate:
             f, sums = encode_kept(x, self.W_enc, self.b_enc, self.origin, self.kept, summed=self.summed)
             pre = f
         else:
